@@ -1,0 +1,71 @@
+"""encre: ENhancers from Cis-Regulatory Elements.
+
+registry + genome + tissue files -> element table -> dataset folder -> batch -> logits -> loss
+                                                                     -> predictions -> evaluation -> report
+
+Names are loaded when they are first used, so ``import encre`` is quick and never loads torch by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Interval": "encre.genome.intervals",
+    "Genome": "encre.genome.store",
+    "Task": "encre.tasks",
+    "TaskSet": "encre.tasks",
+    "screen_tasks": "encre.tasks",
+    "DatasetConfig": "encre.data.build",
+    "build_dataset": "encre.data.build",
+    "Dataset": "encre.data.dataset",
+    "CNNConfig": "encre.models.cnn",
+    "CNNLSTMConfig": "encre.models.cnn_lstm",
+    "TransformerConfig": "encre.models.transformer",
+    "build_model": "encre.models.model",
+    "TrainConfig": "encre.train.settings",
+    "fit": "encre.train.loop",
+    "evaluate": "encre.train.assess",
+    "compare": "encre.train.assess",
+    "load": "encre.predict.predictor",
+    "predict_regions": "encre.predict.regions",
+    "write_report": "encre.report.html",
+    "quickstart": "encre.quickstart",
+    "EncreError": "encre.errors",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from encre.data.build import DatasetConfig, build_dataset
+    from encre.data.dataset import Dataset
+    from encre.errors import EncreError
+    from encre.genome.intervals import Interval
+    from encre.genome.store import Genome
+    from encre.models.cnn import CNNConfig
+    from encre.models.cnn_lstm import CNNLSTMConfig
+    from encre.models.model import build_model
+    from encre.models.transformer import TransformerConfig
+    from encre.predict.predictor import load
+    from encre.predict.regions import predict_regions
+    from encre.quickstart import quickstart
+    from encre.report.html import write_report
+    from encre.tasks import Task, TaskSet, screen_tasks
+    from encre.train.assess import compare, evaluate
+    from encre.train.loop import fit
+    from encre.train.settings import TrainConfig
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from encre.reproducibility import version
+
+        return version()
+    if name not in _HOME:
+        raise AttributeError(f"module 'encre' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
