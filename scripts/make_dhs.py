@@ -31,7 +31,17 @@ OUT = Path(__file__).resolve().parents[1] / "src/encre/assets/dhs"
 def wheel() -> zipfile.ZipFile:
     """The source package, fetched by name and version."""
     folder = tempfile.mkdtemp()
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, "dnadiffusion==0.0.0.dev0"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "-d",
+        folder,
+        "dnadiffusion==0.0.0.dev0",
+    ]
     subprocess.run(command, check=True)
     return zipfile.ZipFile(next(Path(folder).glob("*.whl")))
 

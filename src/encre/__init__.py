@@ -35,26 +35,24 @@ _HOME = {
     "EncreError": "encre.errors",
 }
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
-
 if TYPE_CHECKING:
-    from encre.data.build import DatasetConfig, build_dataset
-    from encre.data.dataset import Dataset
-    from encre.errors import EncreError
-    from encre.genome.intervals import Interval
-    from encre.genome.store import Genome
-    from encre.models.cnn import CNNConfig
-    from encre.models.cnn_lstm import CNNLSTMConfig
-    from encre.models.model import build_model
-    from encre.models.transformer import TransformerConfig
-    from encre.predict.predictor import load
-    from encre.predict.regions import predict_regions
-    from encre.quickstart import quickstart
-    from encre.report.html import write_report
-    from encre.tasks import Task, TaskSet, screen_tasks
-    from encre.train.assess import compare, evaluate
-    from encre.train.loop import fit
-    from encre.train.settings import TrainConfig
+    from encre.data.build import DatasetConfig as DatasetConfig, build_dataset as build_dataset
+    from encre.data.dataset import Dataset as Dataset
+    from encre.errors import EncreError as EncreError
+    from encre.genome.intervals import Interval as Interval
+    from encre.genome.store import Genome as Genome
+    from encre.models.cnn import CNNConfig as CNNConfig
+    from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
+    from encre.models.model import build_model as build_model
+    from encre.models.transformer import TransformerConfig as TransformerConfig
+    from encre.predict.predictor import load as load
+    from encre.predict.regions import predict_regions as predict_regions
+    from encre.quickstart import quickstart as quickstart
+    from encre.report.html import write_report as write_report
+    from encre.tasks import Task as Task, TaskSet as TaskSet, screen_tasks as screen_tasks
+    from encre.train.assess import compare as compare, evaluate as evaluate
+    from encre.train.loop import fit as fit
+    from encre.train.settings import TrainConfig as TrainConfig
 
 
 def __getattr__(name: str) -> Any:
@@ -68,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*_HOME, "__version__"]

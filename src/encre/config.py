@@ -58,7 +58,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(
-            "there is no such config file", where=path, remedy="Check the path; examples/ holds ready configs."
+            "there is no such config file",
+            where=path,
+            remedy="Check the path; examples/ holds ready configs.",
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from encre.errors import EncreError, FolderError, FormatError, MissingFileError,
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def open_existing(path: str | Path) -> IO[bytes]:
+def open_existing(path: str | Path) -> io.BufferedReader:
     """Open a file's raw bytes; missing, a folder or unreadable is a :class:`MissingFileError`."""
     path = Path(path)
     if path.is_dir():
@@ -52,7 +52,9 @@ def explain_damage(path: str | Path) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(
-            f"the gzip file is truncated or damaged ({error})", where=path, remedy="Download or pack it again."
+            f"the gzip file is truncated or damaged ({error})",
+            where=path,
+            remedy="Download or pack it again.",
         ) from error
 
 
@@ -113,7 +115,9 @@ def refuse_occupied(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir() and any(path.iterdir()):
         raise FolderError(
-            "the output folder exists and is not empty", where=path, remedy="Name a new folder, or empty this one."
+            "the output folder exists and is not empty",
+            where=path,
+            remedy="Name a new folder, or empty this one.",
         )
     if path.exists() and not path.is_dir():
         raise FolderError("a file stands where the output folder should go", where=path, remedy="Name another.")

@@ -128,8 +128,5 @@ def screen_tasks(tissues: Iterable[str] = TISSUES) -> TaskSet:
     enhancer = Task("enhancer", "enhancer", "binary", description="cCRE class is pELS or dELS")
     return TaskSet(
         [enhancer]
-        + [
-            Task(t, "tissue", "multilabel", target=f"active_{t}", description=f"pELS or dELS in {t}")
-            for t in tissues
-        ]
+        + [Task(t, "tissue", "multilabel", target=f"active_{t}", description=f"pELS or dELS in {t}") for t in tissues]
     )

@@ -1,1 +1,1 @@
-"""TODO one line."""
+"""Data and models that the package carries; see the README of each folder."""

@@ -1,0 +1,54 @@
+# Two commands do everything on a machine with Python 3.11+:  make demo   make test
+# Both make their own environment in .venv first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test lint docs model benchmark clean
+
+## Build the shipped data set, train three models, judge them, write demo/report.html (at most 8 minutes on two cores)
+demo: $(VENV)/demo
+	$(BIN)/encre quickstart --out demo
+
+## Lint, types, import law, then every test
+test: $(VENV)/dev lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+## Train the small default model that the package ships (about 25 minutes on two cores)
+model: $(VENV)/demo
+	$(BIN)/python scripts/make_model.py
+
+## What the README and docs claim, measured here (see docs/benchmarks.md)
+benchmark: $(VENV)/benchmark
+	$(BIN)/python benchmarks/main_job.py
+
+clean:
+	rm -rf $(VENV) demo
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "encre needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch is installed first and by its exact version, so that nothing else pulls another build of it
+$(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing encre into $(VENV) (a minute or two, once)"
+	@$(PIP) install -c constraints.txt "$$(grep -m1 '^torch==' constraints.txt)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/demo
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/benchmark: $(VENV)/demo
+	@$(PIP) install -c constraints.txt -e '.[benchmark]'
+	@touch $@
