@@ -36,7 +36,8 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
-    from encre.data.build import DatasetConfig as DatasetConfig, build_dataset as build_dataset
+    from encre.data.build import DatasetConfig as DatasetConfig
+    from encre.data.build import build_dataset as build_dataset
     from encre.data.dataset import Dataset as Dataset
     from encre.errors import EncreError as EncreError
     from encre.genome.intervals import Interval as Interval
@@ -49,8 +50,11 @@ if TYPE_CHECKING:
     from encre.predict.regions import predict_regions as predict_regions
     from encre.quickstart import quickstart as quickstart
     from encre.report.html import write_report as write_report
-    from encre.tasks import Task as Task, TaskSet as TaskSet, screen_tasks as screen_tasks
-    from encre.train.assess import compare as compare, evaluate as evaluate
+    from encre.tasks import Task as Task
+    from encre.tasks import TaskSet as TaskSet
+    from encre.tasks import screen_tasks as screen_tasks
+    from encre.train.assess import compare as compare
+    from encre.train.assess import evaluate as evaluate
     from encre.train.loop import fit as fit
     from encre.train.settings import TrainConfig as TrainConfig
 

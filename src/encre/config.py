@@ -29,6 +29,9 @@ class Config(BaseModel):
         except ValidationError as error:
             raise explain(error, type(self), where=type(self).__name__) from None
 
+    # So marked, pydantic does not call it for nested models, and their complaints keep the whole path.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str | Path = "") -> Self:
         """Check plain values (as TOML gives them).

@@ -39,10 +39,9 @@ def open_existing(path: str | Path) -> io.BufferedReader:
 
 def open_plain(path: str | Path) -> IO[bytes]:
     """Open a file for reading bytes, unpacked when its first bytes say gzip (bgzip included)."""
-    handle = open_existing(path)
-    magic = handle.read(2)
-    handle.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=handle)) if magic == _GZIP_MAGIC else handle
+    with open_existing(path) as handle:
+        packed = handle.read(2) == _GZIP_MAGIC
+    return cast(IO[bytes], gzip.open(path)) if packed else open_existing(path)
 
 
 @contextlib.contextmanager
@@ -150,7 +149,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file; a missing or damaged one is said in one paragraph."""
     with open_existing(path) as handle:
         try:
-            return json.load(io.TextIOWrapper(handle, encoding="utf-8"))
+            return json.loads(handle.read().decode("utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise FormatError(f"not valid JSON ({error})", where=path, remedy="The file is damaged.") from error
 

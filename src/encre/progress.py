@@ -100,9 +100,9 @@ class TerminalProgress(Progress):
             def advance(n: int, note: str) -> None:
                 nonlocal done
                 done += n
-                rate = f"{done / max(time.monotonic() - begun, 1e-9):,.0f} {unit}/s"
-                fields = {"rate": rate, "note": note} if note else {"rate": rate}
-                bar.update(task, advance=n, **fields)
+                bar.update(task, advance=n, rate=f"{done / max(time.monotonic() - begun, 1e-9):,.0f} {unit}/s")
+                if note:
+                    bar.update(task, note=note)
 
             yield advance
 
