@@ -1,0 +1,1 @@
+"""Sequences as ``uint8`` codes, NumPy only: letters and strands, k-mers, shuffles; many at once, flat + offsets."""
