@@ -1,0 +1,1 @@
+"""Judge a prediction table: metrics, calibration, intervals and paired comparison; pure functions, no torch."""

@@ -1,0 +1,271 @@
+"""Evaluations as a leaderboard and in plain words, for the command line, the report and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+Evaluation = Mapping[str, Any]
+Metric = Mapping[str, Any]
+Tone = Literal["good", "caution", "bad", "plain"]
+
+LABELS = {
+    "cnn": "CNN",
+    "cnn_lstm": "CNN+LSTM",
+    "transformer": "Transformer",
+    "all_positive": "Always positive",
+    "length_only": "Length only",
+    "gc_only": "GC content only",
+    "kmer4": "4-mer logistic regression",
+    "kmer5": "5-mer logistic regression",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "mcc": "MCC",
+    "balanced_accuracy": "Balanced accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "pearson": "Pearson correlation",
+    "mse": "Mean squared error",
+}
+
+
+class Row(NamedTuple):
+    """One scorer of the leaderboard.
+
+    ``name`` is the run's or the baseline's, ``values`` is group -> metric -> value with interval (macro over
+    the group's tasks).
+    """
+
+    name: str
+    label: str
+    kind: Literal["model", "baseline"]
+    values: Mapping[str, Mapping[str, Metric]]
+
+
+class Finding(NamedTuple):
+    """One sentence and how it should be taken."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+def label(name: str) -> str:
+    """A name as a reader would write it."""
+    return LABELS.get(name, name)
+
+
+def group_label(group: str) -> str:
+    """A task group as a reader would write it: ``cell_line`` is "cell line"."""
+    return group.replace("_", " ")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A metric's digits, with a true minus sign; a dash when there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    shown = f"{value:.{digits}f}"
+    return shown.replace("-", "\N{MINUS SIGN}") if float(shown) else f"{0:.{digits}f}"
+
+
+def text(metric: Metric, digits: int = 3) -> str:
+    """``0.923 (0.918 to 0.928)``, or a dash with the reason when it is undefined."""
+    if metric.get("value") is None:
+        return f"\N{EN DASH} ({metric.get('reason', 'undefined')})"
+    if metric.get("low") is None:
+        return number(metric["value"], digits)
+    low, high = number(metric["low"], digits), number(metric["high"], digits)
+    return f"{number(metric['value'], digits)} ({low} to {high})"
+
+
+def leaderboard(evaluations: Mapping[str, Evaluation]) -> list[Row]:
+    """Models as given, then the baselines, each with its macro values of every task group.
+
+    Parameters
+    ----------
+    evaluations
+        Run name -> contents of its ``evaluation.json``, all over one dataset and split.
+    """
+    names = labels(evaluations)
+    rows = [Row(name, names[name], "model", _macros(values)) for name, values in evaluations.items()]
+    baselines: dict[str, Evaluation] = {}
+    for values in evaluations.values():
+        for name, baseline in values.get("baselines", {}).items():
+            baselines.setdefault(name, baseline)
+    rows += [Row(name, label(name), "baseline", _macros(values)) for name, values in baselines.items()]
+    return rows
+
+
+def labels(evaluations: Mapping[str, Evaluation]) -> dict[str, str]:
+    """Run name -> its architecture's label, or the run's name where two runs share an architecture."""
+    models = [str(values.get("model", name)) for name, values in evaluations.items()]
+    return {
+        name: label(model) if models.count(model) == 1 else f"{label(model)} · {name}"
+        for name, model in zip(evaluations, models, strict=True)
+    }
+
+
+def _macros(values: Evaluation) -> dict[str, Mapping[str, Metric]]:
+    return {group: found["macro"] for group, found in values["groups"].items()}
+
+
+def best_run(evaluations: Mapping[str, Evaluation], group: str, *, metric: str = "auroc") -> str | None:
+    """The run with the highest macro value of a group, or None where it is undefined for all."""
+    scored = {
+        name: found["value"]
+        for name, values in evaluations.items()
+        if (found := values["groups"].get(group, {}).get("macro", {}).get(metric, {})).get("value") is not None
+    }
+    return max(scored, key=lambda name: scored[name]) if scored else None
+
+
+def main_group(evaluation: Evaluation) -> str:
+    """The group with the most tasks: what the whole is about."""
+    groups = evaluation["groups"]
+    return max(groups, key=lambda group: len(groups[group]["tasks"]))
+
+
+def sentences(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """The findings of :func:`findings`, as plain sentences."""
+    return [finding.text for finding in findings(evaluations, pairs=pairs)]
+
+
+def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+    """What was found, in plain words, the main group first; what speaks against the models is said as well.
+
+    Parameters
+    ----------
+    evaluations
+        Run name -> contents of its ``evaluation.json``.
+    pairs
+        The ``pairs`` of :func:`encre.evaluate.runs.compare_runs`, for a word on which run is better.
+    """
+    if not evaluations:
+        return []
+    first = next(iter(evaluations.values()))
+    main = main_group(first)
+    found: list[Finding] = []
+    for group in sorted(first["groups"], key=lambda name: name != main):
+        best = best_run(evaluations, group)
+        if best is None:
+            found.append(Finding(_nothing_defined(first, group), "bad"))
+            continue
+        found.append(_headline(evaluations, best, group))
+        found += _against_baselines(evaluations, best, group)
+        found += _between_runs(evaluations, best, group, pairs=pairs)
+    return found + _weak_tasks(evaluations)
+
+
+def _nothing_defined(values: Evaluation, group: str) -> str:
+    reasons = values["groups"][group].get("undefined", {})
+    why = "; ".join(f"{task}: {reason}" for task, reason in reasons.items()) or "no ranking task"
+    return f"For {group_label(group)} no AUROC is defined ({why})."
+
+
+def _headline(evaluations: Mapping[str, Evaluation], best: str, group: str) -> Finding:
+    values = evaluations[best]
+    found = values["groups"][group]
+    tasks = [name for name in found["tasks"] if values["tasks"][name]["metrics"]["auroc"]["value"] is not None]
+    prevalence = [values["tasks"][name]["prevalence"] for name in tasks]
+    over = f"over {len(tasks)} {group_label(group)} tasks" if len(tasks) > 1 else f"on {tasks[0]}"
+    macro = "macro AUROC" if len(tasks) > 1 else "AUROC"
+    rows = max(values["tasks"][name]["n"] for name in tasks)
+    said = (
+        f"{labels(evaluations)[best]} reaches a {macro} of {text(found['macro']['auroc'])} {over}, "
+        f"on {rows:,} held-out sequences, and an AUPRC of {number(found['macro']['auprc']['value'])} "
+        f"where chance is {number(sum(prevalence) / len(prevalence))}."
+    )
+    return Finding(said.replace("a AUROC", "an AUROC"), "plain")
+
+
+def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: str) -> list[Finding]:
+    """Whether the best run beats each baseline, by the interval of the paired difference."""
+    values = evaluations[best]
+    beaten, unclear, better = {}, {}, {}
+    for name in values.get("baselines", {}):
+        difference = values["differences"][name]["all"].get(f"{group}/macro", {}).get("auroc", {})
+        if difference.get("low") is None:
+            continue
+        place = beaten if difference["low"] > 0 else better if difference["high"] < 0 else unclear
+        place[name] = difference
+    who, found = labels(evaluations)[best], []
+    if beaten and not unclear and not better:
+        strongest = min(beaten, key=lambda name: beaten[name]["value"])
+        said = f"It beats all {len(beaten)} baselines" if len(beaten) > 1 else "It beats the baseline"
+        said += f"; the strongest, {label(strongest)}, by {text(beaten[strongest])} in AUROC."
+        found.append(Finding(said + _per_task(values, strongest, group), "good"))
+    for name, difference in unclear.items():
+        said = f"{who} does not clearly beat {label(name)} on {group_label(group)}: the difference in AUROC is "
+        found.append(Finding(f"{said}{text(difference)}, and the interval holds zero.", "caution"))
+    for name, difference in better.items():
+        said = (
+            f"{label(name)} is better than {who} on {group_label(group)}, by {text(_negated(difference))} in AUROC."
+        )
+        found.append(Finding(said, "bad"))
+    return found
+
+
+def _per_task(values: Evaluation, baseline: str, group: str) -> str:
+    tasks = values["groups"][group]["tasks"]
+    if len(tasks) < 2:
+        return ""
+    differences = {name: values["differences"][baseline]["all"][name].get("auroc", {}) for name in tasks}
+    known = {name: d for name, d in differences.items() if d.get("low") is not None}
+    ahead = [name for name, d in known.items() if d["low"] > 0]
+    if known and len(ahead) == len(known):
+        return f" The interval of the difference lies above zero on each of the {len(known)} tasks."
+    behind = [name for name in known if name not in ahead]
+    return (
+        f" Not on every task, though: the interval does not lie above zero for {', '.join(behind)}." if behind else ""
+    )
+
+
+def _negated(difference: Metric) -> Metric:
+    return {"value": -difference["value"], "low": -difference["high"], "high": -difference["low"]}
+
+
+def _between_runs(
+    evaluations: Mapping[str, Evaluation], best: str, group: str, *, pairs: Sequence[Mapping[str, Any]]
+) -> list[Finding]:
+    """The best run against every other one."""
+    names, ahead, level = labels(evaluations), [], []
+    for pair in pairs:
+        if best not in (pair["a"], pair["b"]):
+            continue
+        other = pair["b"] if pair["a"] == best else pair["a"]
+        difference = pair["differences"]["all"].get(f"{group}/macro", {}).get("auroc", {})
+        if other not in names or difference.get("low") is None:
+            continue
+        difference = difference if pair["a"] == best else _negated(difference)
+        (ahead if difference["low"] > 0 else level).append(f"{names[other]} by {text(difference)}")
+    found = []
+    if ahead:
+        found.append(Finding(f"On {group_label(group)}, {names[best]} is ahead of {' and of '.join(ahead)}."))
+    if level:
+        said = f"On {group_label(group)}, {names[best]} cannot be told apart from {' or '.join(level)}"
+        found.append(Finding(f"{said}: the interval holds zero.", "caution"))
+    return found
+
+
+def _weak_tasks(evaluations: Mapping[str, Evaluation]) -> list[Finding]:
+    """Tasks without a value, and tasks where even the best run's interval holds chance."""
+    undefined: dict[str, str] = {}
+    chance = []
+    first = next(iter(evaluations.values()))
+    for name in first["tasks"]:
+        scored = [values["tasks"][name]["metrics"].get("auroc", {}) for values in evaluations.values()]
+        if (reason := scored[0].get("reason")) and scored[0].get("value") is None:
+            undefined[name] = reason
+        known = [metric for metric in scored if metric.get("low") is not None]
+        if known and all(metric["low"] <= 0.5 for metric in known):
+            chance.append(name)
+    found = []
+    if chance:
+        said = f"At chance (the interval of AUROC reaches 0.5 for every run): {', '.join(chance)}."
+        found.append(Finding(said, "bad"))
+    if undefined:
+        said = "; ".join(f"{name} ({reason})" for name, reason in undefined.items())
+        found.append(Finding(f"Undefined, and left out of the means: {said}.", "caution"))
+    return found
