@@ -13,10 +13,9 @@ from typing import Any
 
 _PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pydantic", "safetensors", "py2bit")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
-#: Training speed of the quickstart's CNN on a fp32 matrix product of 1 GFLOP/s, sequences of 200 bp a second;
-#: measured on two AVX2 cores (1,450 sequences/s at 160 GFLOP/s).
-_CNN_RATE_PER_GFLOPS = 9.0
-_QUICKSTART_SEQUENCES = 250_000
+#: Training rows of registry V4 (2,348,854 elements, four fifths of them in train).
+_REGISTRY_ROWS = 1_900_000
+_REGISTRY_EPOCHS = 20
 
 
 def examine() -> dict[str, Any]:
@@ -62,6 +61,12 @@ def _processor(advice: list[str]) -> dict[str, Any]:
             f"torch would start {threads} threads where {allowed} processor{'s are' if allowed > 1 else ' is'} "
             f"allowed; they would wait for each other. Use --threads {allowed}."
         )
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.75 * allowed:
+        advice.append(
+            f"Other programs keep this machine busy (load {load:.1f} on {allowed} processors): "
+            "the speeds here are lower than it could reach."
+        )
     if allowed == 1:
         advice.append("One processor only: training takes about twice as long as on two.")
     return {
@@ -100,36 +105,61 @@ def _devices(advice: list[str]) -> dict[str, Any]:
         graphics.append({"name": properties.name, "memory_gb": round(properties.total_memory / 1e9, 1)})
     auto = choose_device("auto")
     precision = choose_precision("auto", auto)
-    if auto.type == "cpu":
-        advice.append(
-            "No GPU: the small CNN trains in minutes, but the full Transformer on the SCREEN registry "
-            "(1.9 million elements) would take days here."
-        )
-        if precision == "fp32":
-            advice.append("This processor has no bfloat16: training and scoring run in fp32, about half the speed.")
+    if auto.type == "cpu" and precision == "fp32":
+        advice.append("This processor has no bfloat16: training and scoring run in fp32, about half the speed.")
     return {"auto": str(auto), "precision": precision, "gpus": graphics, "mps": torch.backends.mps.is_available()}
 
 
 def _speed(advice: list[str]) -> dict[str, Any]:
-    fp32 = _gflops()
-    minutes = _QUICKSTART_SEQUENCES / (fp32 * _CNN_RATE_PER_GFLOPS) / 60
-    if minutes > 8:
-        advice.append(f"Matrix products are slow here ({fp32:,.0f} GFLOP/s): the quickstart may take {minutes:,.0f} min.")
-    return {"fp32_gflops": round(fp32, 1)}
+    """Training steps of two models at their full sizes, measured for about a second each."""
+    from encre.models.registry import model_config
+
+    rates = {
+        "cnn": training_rate(model_config({"name": "cnn"}), batch=64),
+        "transformer": training_rate(model_config({"name": "transformer"}), batch=4),
+    }
+    hours = {name: _REGISTRY_ROWS * _REGISTRY_EPOCHS / rate / 3600 for name, rate in rates.items()}
+    for name, needed in hours.items():
+        if needed > 24:
+            advice.append(
+                f"The full {name} on the whole SCREEN registry ({_REGISTRY_EPOCHS} epochs of {_REGISTRY_ROWS:,} "
+                f"elements) would take about {needed / 24:,.0f} days here: use a GPU, fewer epochs or fewer elements."
+            )
+    return {f"{name} training, sequences of 250 bp a second": round(rate) for name, rate in rates.items()}
 
 
-def _gflops(size: int = 768, seconds: float = 0.25) -> float:
-    """Speed of fp32 matrix products on the CPU with the present threads, GFLOP/s."""
+def training_rate(config: Any, *, batch: int, seconds: float = 0.7) -> float:
+    """Sequences of 250 bp that a model trains on in a second, on the device and in the precision of ``auto``.
+
+    Parameters
+    ----------
+    config
+        Settings of a model.
+    batch
+        Sequences of a step.
+    seconds
+        How long to measure, after one step of warming up.
+    """
     import torch
 
-    a = torch.ones(size, size)
-    with torch.inference_mode():
-        a @ a
-        begun, done = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
-            a @ a
-            done += 1
-    return done * 2 * size**3 / (time.perf_counter() - begun) / 1e9
+    from encre.models.device import autocast, choose_device, choose_precision
+    from encre.models.model import build_model
+    from encre.tasks import screen_tasks
+
+    device = choose_device("auto")
+    with torch.random.fork_rng():
+        model = build_model(config, tasks=screen_tasks()).to(device).train()
+    codes = (torch.arange(batch * 250, dtype=torch.int64) * 7919 % 13 % 4).to(torch.uint8).view(batch, 250).to(device)
+    length = torch.full((batch,), 250)
+    steps, begun = -1, time.perf_counter()
+    while steps < 1 or time.perf_counter() - begun < seconds:
+        with autocast(choose_precision("auto", device), device):
+            loss = model(codes, length).float().square().mean()
+        loss.backward()
+        loss.item()  # waits for the device
+        steps += 1
+        begun = time.perf_counter() if steps == 0 else begun
+    return steps * batch / (time.perf_counter() - begun)
 
 
 def _disk(advice: list[str]) -> dict[str, Any]:

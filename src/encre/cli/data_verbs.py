@@ -9,9 +9,7 @@ import typer
 
 from encre.cli.session import EPILOG, session_of
 
-data = typer.Typer(
-    help="Build, look at and check dataset folders.", no_args_is_help=True, rich_markup_mode=None
-)
+data = typer.Typer(help="Build, look at and check dataset folders.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def add_to(app: typer.Typer) -> None:

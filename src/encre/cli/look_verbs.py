@@ -57,7 +57,7 @@ def info(
     from encre.cli.show import describe_folder, draw_folder
 
     value = describe_folder(path, verify=verify)
-    session_of(context).show(value, lambda console: draw_folder(console, path))
+    session_of(context).show(value, lambda console: draw_folder(console, path, verified=verify))
 
 
 def doctor(context: typer.Context) -> None:

@@ -102,32 +102,25 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """One paragraph on stderr for what the user can mend, and its exit code; bugs are raised again."""
-    if isinstance(error, EncreError):
-        _complain(f"{type(error).__name__}: {error}")
-        return error.exit_code
+    """One paragraph on stderr for what the user can mend, and its exit code; a traceback for a bug."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return 130
     if isinstance(error, BrokenPipeError):  # `encre … | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if (words := _words_of_usage(error)) is not None:
+    if isinstance(error, EncreError):
+        _complain(f"{type(error).__name__}: {error}")
+        return error.exit_code
+    if (words := _words_of_usage(error) or _words_of_machine(error)) is not None:
         _complain(words)
         return 2
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        _complain(f"ResourceError: the machine ran out of memory ({error}). Use a smaller batch or input.")
-        return 2
-    if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"ResourceError: {where}{error.strerror}. Check the path, its permissions and the free space.")
-        return 2
-    if isinstance(error, Exception):
-        import traceback
+    if not isinstance(error, Exception):
+        raise error
+    import traceback
 
-        traceback.print_exception(error)
-        _complain("This is a bug in encre. Please report it with the lines above and what you ran.")
-        return 1
-    raise error
+    traceback.print_exception(error)
+    _complain("This is a bug in encre. Please report it with the lines above and what you ran.")
+    return 1
 
 
 def _words_of_usage(error: BaseException) -> str | None:
@@ -141,6 +134,16 @@ def _words_of_usage(error: BaseException) -> str | None:
     if text.startswith("Usage:"):  # no verb was given: the help is the answer
         return text
     return f"UsageError: {text}{'' if text.endswith(('.', '?')) else '.'} See `{path} --help`."
+
+
+def _words_of_machine(error: BaseException) -> str | None:
+    """The words for memory that ran out and for files that the system refuses."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"ResourceError: the machine ran out of memory ({error}). Use a smaller batch or input."
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"ResourceError: {where}{error.strerror}. Check the path, its permissions and the free space."
+    return None
 
 
 def _complain(text: str) -> None:

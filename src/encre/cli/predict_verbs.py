@@ -18,13 +18,15 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="FILE|REGION", help="FASTA, BED, narrowPeak, CSV, TSV, Parquet, or chr1:1000-2000.")
+        str, typer.Argument(metavar="FILE|REGION", help="FASTA, BED, narrowPeak, CSV, TSV, Parquet, or a region.")
     ],
     *,
     model: Annotated[str | None, typer.Option(metavar="RUN", help="Run folder; the shipped model if absent.")] = None,
     genome: Annotated[Path | None, typer.Option(metavar="FA", help="Genome (FASTA or 2bit) for regions.")] = None,
     assembly: Annotated[str, typer.Option(help="What the genome is said to be.")] = "GRCh38",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".tsv, .csv or .parquet; else TSV on stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=".tsv, .csv, .parquet; else TSV on stdout.")
+    ] = None,
     combine: Annotated[str, typer.Option(help="Windows of a long sequence: mean or max of their logits.")] = "mean",
 ) -> None:
     """Score sequences or regions with a model.
@@ -32,20 +34,25 @@ def predict(
     Writes logits and calibrated probabilities per task, both strands averaged. A sequence longer than
     the model's window is covered by windows that overlap by half.
     """
-    from encre.predict.inputs import read_inputs
+    import polars as pl
+
+    from encre.predict.inputs import check_source, read_inputs
     from encre.predict.outputs import check_output, write_table, write_text
     from encre.predict.predictor import check_combine, load
 
     session = session_of(context)
     check_combine(combine)
     check_output(out)
+    check_source(source)  # a wrong name is said at once, before torch is loaded
     predictor = load(model, device=session.device or "auto")
     for line in predictor.introduction:
         session.say(line)
     records = read_inputs(
         source, genome=genome, assembly=assembly, width=predictor.region_width, progress=session.progress
     )
-    table = predictor.predict(records, combine=combine, progress=session.progress)
+    table = predictor.predict(records, combine=combine, progress=session.progress).with_columns(
+        pl.lit(predictor.name).alias("model")
+    )
     if out is None and not session.json:
         write_text(table)
         return

@@ -11,7 +11,7 @@ from encre.cli.session import EPILOG, session_of
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders.")]
 DataFolder = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Dataset folder, when it is not where it was in training.")
+    Path | None, typer.Option("--data", metavar="DIR", help="Dataset folder, when it is no longer where it was.")
 ]
 
 

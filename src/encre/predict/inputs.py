@@ -108,18 +108,13 @@ def read_inputs(
         Naming the file and, where there is one, the line.
     """
     path = Path(source)
-    if not path.exists() and _REGION.match(str(source)):
+    check_source(source)
+    if not path.exists():
         from encre.genome.intervals import Interval
 
         interval = Interval.from_region(str(source))
         opened = open_genome(genome, assembly=assembly, why=f"the region {source}", progress=progress)
         return from_intervals([interval], opened, width=width, source=str(source))
-    if not path.exists():
-        raise MissingFileError(
-            "there is no such file, and it does not read as a region",
-            where=source,
-            remedy="Give a FASTA, BED, CSV, TSV or Parquet file, or a region such as chr1:1000-2000.",
-        )
     form = form_of(path)
     if form == "fasta":
         return read_fasta(path)
@@ -129,6 +124,18 @@ def read_inputs(
 
     opened = open_genome(genome, assembly=assembly, why=f"the regions of {path}", progress=progress)
     return read_regions(path, opened, width=width)
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse a source that is neither a file nor reads as a region."""
+    if Path(source).is_dir():
+        raise MissingFileError("a folder stands where a file was expected", where=source)
+    if not Path(source).exists() and not _REGION.match(str(source)):
+        raise MissingFileError(
+            "there is no such file, and it does not read as a region",
+            where=source,
+            remedy="Give a FASTA, BED, CSV, TSV or Parquet file, or a region such as chr1:1000-2000.",
+        )
 
 
 def form_of(path: Path) -> str:
@@ -181,7 +188,12 @@ def open_genome(genome: str | Path | Genome | None, *, assembly: str, why: str, 
 
 
 def from_intervals(
-    intervals: Sequence[Interval], genome: Genome, *, width: int | None, source: str, names: Sequence[str] | None = None
+    intervals: Sequence[Interval],
+    genome: Genome,
+    *,
+    width: int | None,
+    source: str,
+    names: Sequence[str] | None = None,
 ) -> Records:
     """Fetch intervals from a genome; windows around the centre may reach over an end (filled with N)."""
     chrom = [interval.chrom for interval in intervals]

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
+from encre.evaluate.calibration import Calibration
 from encre.predict.inputs import Records
 from encre.predict.tiling import Tiles, combine_tiles, tile
 from encre.progress import SILENT, Progress
@@ -45,8 +46,9 @@ class Predictor:
         The network, in evaluation mode.
     tasks
         The K axis of logits and probabilities.
-    temperatures
-        Task -> temperature from the valid split; a task without one gets no probability.
+    calibration
+        From the valid split, or None when the run has not been evaluated; a task that could not be
+        calibrated gets no probability.
     manifest
         The run's ``manifest.json``.
     path
@@ -55,7 +57,7 @@ class Predictor:
 
     model: EnhancerModel
     tasks: TaskSet
-    temperatures: dict[str, float]
+    calibration: Calibration | None
     manifest: dict[str, Any]
     path: Path
 
@@ -94,7 +96,7 @@ class Predictor:
         lines = [f"Model: {self.name} ({about}{f', trained on {data}' if data else ''})"]
         if self.is_default:
             lines.append(DEFAULT_LIMITS)
-        if missing := [n for n in self.classified if n not in self.temperatures]:
+        if missing := [n for n in self.classified if n not in self.calibrated]:
             lines.append(
                 f"No calibration for {', '.join(missing)}: probabilities are left empty. "
                 "`encre evaluate RUN` makes them from the valid split."
@@ -106,6 +108,14 @@ class Predictor:
         """Tasks that have a probability (all but regression)."""
         return [task.name for task in self.tasks if task.kind != "regression"]
 
+    @property
+    def calibrated(self) -> list[str]:
+        """Tasks whose probability is calibrated."""
+        known = self.calibration
+        if known is None:
+            return []
+        return [n for n in self.classified if n in known.temperatures and n not in known.reasons]
+
     def describe(self) -> dict[str, Any]:
         """Plain values about the model for machine-readable output."""
         return {
@@ -115,7 +125,7 @@ class Predictor:
             "parameters": self.manifest.get("parameters"),
             "tasks": list(self.tasks.names),
             "window": self.window,
-            "calibrated": sorted(self.temperatures),
+            "calibrated": self.calibrated,
             "limits": DEFAULT_LIMITS if self.is_default else None,
         }
 
@@ -163,7 +173,7 @@ class Predictor:
             for first, last in blocks(records.offsets, _BLOCK_BASES):
                 tiles = tile(records.codes, records.offsets[first : last + 1], window=self.window)
                 logits[first:last] = combine_tiles(self._logits(tiles), tiles, how=str(combine))
-                windows[first:last] = tiles.count
+                windows[first:last] = tiles.per_sequence
                 advance(last - first, "")
         self._say_what_was_special(length, windows, combine=str(combine), progress=progress)
         return self._table(records, length, unknown, windows=windows, logits=logits)
@@ -226,14 +236,13 @@ class Predictor:
         columns |= {"length": length, "n_share": unknown.astype(np.float32), "windows": windows}
         for position, name in enumerate(self.tasks.names):
             columns[f"logit_{name}"] = logits[:, position]
-        for position, task in enumerate(self.tasks):
-            if task.kind == "regression":
-                continue
-            temperature = self.temperatures.get(task.name)
-            probability = None if temperature is None else _sigmoid(logits[:, position] / temperature)
-            columns[f"probability_{task.name}"] = pl.Series(
-                probability if probability is not None else [None] * len(records), dtype=pl.Float32
-            )
+        known = self.calibrated
+        for name in self.classified:
+            columns[f"probability_{name}"] = pl.repeat(None, len(records), dtype=pl.Float32, eager=True)
+        if known and self.calibration:
+            at = [self.tasks.index(name) for name in known]
+            probabilities = self.calibration.probabilities(logits[:, at], known).astype(np.float32)
+            columns |= {f"probability_{name}": probabilities[:, i] for i, name in enumerate(known)}
         return pl.DataFrame(columns)
 
 
@@ -255,14 +264,15 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
     folder = DEFAULT_MODEL if path is None else Path(path)
     if path is None and not (folder / "manifest.json").is_file():
         raise MissingFileError(
-            "this copy of encre ships no default model", remedy="Name a run folder with --model (in Python: load(path))."
+            "this copy of encre ships no default model",
+            remedy="Name a run folder with --model (in Python: load(path)).",
         )
     from encre.models.checkpoint import load_model
     from encre.models.device import choose_device
 
     model, _, tasks, calibration, manifest = load_model(folder, device=choose_device(device))
-    temperatures = {k: float(v) for k, v in ((calibration or {}).get("temperatures") or {}).items() if v is not None}
-    return Predictor(model, tasks, temperatures, manifest, folder)
+    fitted = Calibration.from_dict(calibration, where=folder / "calibration.json") if calibration else None
+    return Predictor(model, tasks, fitted, manifest, folder)
 
 
 def check_combine(combine: str) -> None:
@@ -273,7 +283,3 @@ def check_combine(combine: str) -> None:
 
 def _and_more(rows: np.ndarray) -> str:
     return f" ({len(rows) - 1:,} more like it.)" if len(rows) > 1 else ""
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -x.astype(np.float64))).astype(np.float32)

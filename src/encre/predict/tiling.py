@@ -17,13 +17,13 @@ class Tiles(NamedTuple):
     ----------
     codes, offsets
         Flat codes of the M windows and their offsets (M + 1,).
-    count
+    per_sequence
         (N,) windows of each sequence, at least 1.
     """
 
     codes: np.ndarray
     offsets: np.ndarray
-    count: np.ndarray
+    per_sequence: np.ndarray
 
 
 def tile(codes: np.ndarray, offsets: np.ndarray, *, window: int) -> Tiles:
@@ -58,12 +58,14 @@ def tile(codes: np.ndarray, offsets: np.ndarray, *, window: int) -> Tiles:
 
 def combine_tiles(logits: np.ndarray, tiles: Tiles, *, how: str) -> np.ndarray:
     """Bring the logits of M windows (M, K) back to N sequences (N, K), by ``"mean"`` or ``"max"``."""
-    if len(tiles.count) == len(logits):
+    if len(tiles.per_sequence) == len(logits):
         return logits
-    first = np.cumsum(tiles.count) - tiles.count
+    first = np.cumsum(tiles.per_sequence) - tiles.per_sequence
     if how == "max":
         return np.maximum.reduceat(logits, first, axis=0)
-    return (np.add.reduceat(logits.astype(np.float64), first, axis=0) / tiles.count[:, None]).astype(np.float32)
+    return (np.add.reduceat(logits.astype(np.float64), first, axis=0) / tiles.per_sequence[:, None]).astype(
+        np.float32
+    )
 
 
 def _take(codes: np.ndarray, begin: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
