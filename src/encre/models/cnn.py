@@ -1,0 +1,79 @@
+"""CNN: input, convolutions with optional max-pooling, one vector. The defaults are the reference's shapes."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from encre.models.layers import ConvBlock, Extent, NormName, make_input
+from encre.models.settings import ModelConfig
+
+
+class ConvolutionConfig(ModelConfig):
+    """Settings of a stack of convolutions; one entry a layer.
+
+    Parameters
+    ----------
+    channels, kernel_sizes, pools
+        Features, odd width in positions, and max-pooling after each convolution (1 for none).
+    norm
+        ``"none"`` or ``"batch"`` (over the real positions of the global batch).
+    dropout
+        Share of features set to zero after each convolution in training.
+    """
+
+    channels: tuple[int, ...] = (128, 256)
+    kernel_sizes: tuple[int, ...] = (5, 5)
+    pools: tuple[int, ...] = (1, 1)
+    norm: Literal["none", "batch"] = "none"
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _one_entry_a_layer(self) -> Self:
+        if not len(self.channels) == len(self.kernel_sizes) == len(self.pools) or not self.channels:
+            counts = f"{len(self.channels)}, {len(self.kernel_sizes)} and {len(self.pools)}"
+            raise ValueError(f"channels, kernel_sizes and pools need one entry a layer each; they have {counts}")
+        if any(kernel < 1 or kernel % 2 == 0 for kernel in self.kernel_sizes):
+            raise ValueError("kernel_sizes must be odd, so that a position keeps its place")
+        if min(*self.channels, *self.pools) < 1:
+            raise ValueError("channels and pools must be at least 1")
+        return self
+
+
+class CNNConfig(ConvolutionConfig):
+    """Settings of the CNN (defaults: embedding 65 x 16, convolutions 16 -> 128 -> 256 of width 5, global max)."""
+
+    name: Literal["cnn"] = "cnn"
+
+    def build_trunk(self) -> Convolutions:
+        """The stack of convolutions."""
+        return Convolutions(self)
+
+
+class Convolutions(nn.Module):
+    """Input and a stack of convolutions: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
+
+    def __init__(self, config: ConvolutionConfig, *, residual: bool = False) -> None:
+        super().__init__()
+        self.input = make_input(config.input, config.k, config.embedding)
+        widths = (self.input.width, *config.channels)
+        norm: NormName = config.norm
+        self.blocks = nn.ModuleList(
+            ConvBlock(pair, kernel, pool=pool, norm=norm, dropout=config.dropout, residual=residual)
+            for pair, kernel, pool in zip(
+                zip(widths, widths[1:], strict=False), config.kernel_sizes, config.pools, strict=True
+            )
+        )
+        self.width = widths[-1]
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
+        """Features of every position, zeros beyond the real ones."""
+        tokens, extent = self.input(codes, Extent.of(length, codes.shape[1], codes.device))
+        x = extent.zero(tokens.transpose(1, 2)).unsqueeze(2)
+        for block in self.blocks:
+            x, extent = block(x, extent)
+        return x.squeeze(2), extent

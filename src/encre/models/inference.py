@@ -1,0 +1,117 @@
+"""Logits of many sequences: sorted by length, in micro-batches, both strands averaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encre.models.device import Precision, autocast, choose_precision
+from encre.models.model import EnhancerModel
+from encre.progress import SILENT, Progress
+from encre.shapes import N_CODE
+
+_COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
+#: Bases of one micro-batch. On a CPU, small batches stay in the caches; a GPU wants to be filled.
+_BASES = {"cpu": 1 << 14, "cuda": 1 << 20}
+
+
+def predict_logits(
+    model: EnhancerModel,
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    both_strands: bool = True,
+    tokens_per_batch: int | None = None,
+    precision: Precision = "auto",
+    progress: Progress = SILENT,
+) -> np.ndarray:
+    """Logits of every sequence, on the model's own device; the model's mode is left as it was.
+
+    Parameters
+    ----------
+    model
+        From :func:`encre.models.checkpoint.load_model` or ``build_model``.
+    codes
+        Flat codes, (sum of lengths,) uint8.
+    offsets
+        Where each sequence starts and ends in ``codes``, (N + 1,) int64.
+    both_strands
+        Average the logits of the sequence and of its reverse complement.
+    tokens_per_batch
+        Bases of a micro-batch, padding included; None for what suits the device.
+    precision
+        ``"auto"``, ``"fp32"`` or ``"bf16"``.
+    progress
+        Follows the sequences done.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, K) float32, rows as in ``offsets``.
+
+    Raises
+    ------
+    SequenceError
+        When a sequence is shorter or longer than the model takes.
+    """
+    length = np.diff(offsets)
+    model.check_lengths(length)
+    device = next(model.parameters()).device
+    context = autocast(choose_precision(precision, device), device)
+    result = np.empty((len(length), len(model.tasks)), np.float32)
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), context, progress.track("predict", len(length)) as advance:
+            for rows in _micro_batches(length, tokens_per_batch or _BASES.get(device.type, 1 << 16)):
+                logits = _forward(model, padded(codes, offsets, rows), length[rows])
+                if both_strands:
+                    other = padded(codes, offsets, rows, reverse=True)
+                    logits = (logits + _forward(model, other, length[rows])) / 2
+                result[rows] = logits.float().cpu().numpy()
+                advance(len(rows), "")
+    finally:
+        model.train(training)
+    return result
+
+
+def _forward(model: EnhancerModel, codes: np.ndarray, length: np.ndarray) -> Tensor:
+    device = next(model.parameters()).device
+    return model(torch.from_numpy(codes).to(device), torch.from_numpy(length)).float()
+
+
+def _micro_batches(length: np.ndarray, bases: int) -> list[np.ndarray]:
+    """Rows by length, cut so that a padded batch holds at most ``bases`` (or one sequence)."""
+    order = np.argsort(length, kind="stable")[::-1]  # longest first: memory runs out at once or never
+    batches, begin = [], 0
+    while begin < len(order):
+        size = max(1, bases // max(1, int(length[order[begin]])))
+        batches.append(order[begin : begin + size])
+        begin += size
+    return batches
+
+
+def padded(codes: np.ndarray, offsets: np.ndarray, rows: np.ndarray, *, reverse: bool = False) -> np.ndarray:
+    """Some of the flat sequences as a padded array.
+
+    Parameters
+    ----------
+    codes, offsets
+        Flat codes (uint8) and their bounds, (N + 1,).
+    rows
+        Which, (B,).
+    reverse
+        Give the reverse complements.
+
+    Returns
+    -------
+    numpy.ndarray
+        (B, L) uint8, L the longest of them, N (4) beyond each length.
+    """
+    start, length = offsets[rows], offsets[rows + 1] - offsets[rows]
+    column = np.arange(length.max(initial=0))
+    real = column < length[:, None]
+    place = length[:, None] - 1 - column if reverse else column[None, :]
+    picked = codes[np.where(real, start[:, None] + place, 0)] if len(codes) else np.zeros(real.shape, np.uint8)
+    return np.where(real, _COMPLEMENT[picked] if reverse else picked, np.uint8(N_CODE))

@@ -1,0 +1,116 @@
+"""The model: a trunk, a pooling, and one linear head for each group of tasks. ``forward`` returns logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from encre.errors import SequenceError
+from encre.models.layers import Pooling
+from encre.models.settings import ModelConfig
+from encre.tasks import TaskSet
+
+
+class EnhancerModel(nn.Module):
+    """A trunk with heads.
+
+    Parameters
+    ----------
+    config
+        Settings of the architecture.
+    tasks
+        What is predicted; the K axis of the logits is in this order.
+    """
+
+    order: Tensor
+
+    def __init__(self, config: ModelConfig, tasks: TaskSet) -> None:
+        super().__init__()
+        self.config, self.tasks = config, tasks
+        self.trunk = config.build_trunk()
+        width = int(self.trunk.width)  # pyright: ignore[reportArgumentType]
+        self.pooling = Pooling(config.pooling, width)
+        groups = tasks.groups
+        self.heads = nn.ModuleDict({name.replace(".", "_"): nn.Linear(width, len(at)) for name, at in groups.items()})
+        columns = [position for positions in groups.values() for position in positions]
+        self.register_buffer("order", torch.argsort(torch.tensor(columns)), persistent=False)
+        self._in_order = columns == sorted(columns)
+
+    def embed(self, codes: Tensor, length: Tensor) -> Tensor:
+        """One vector a sequence.
+
+        Parameters
+        ----------
+        codes
+            (B, L) uint8, N (4) beyond ``length``.
+        length
+            (B,) int64 bases; best left on the CPU, where looking at it is free.
+
+        Returns
+        -------
+        Tensor
+            (B, D).
+        """
+        features, extent = self.trunk(codes, length)
+        return self.pooling(features, extent)
+
+    def forward(self, codes: Tensor, length: Tensor, signals: Tensor | None = None) -> Tensor:
+        """Logits (B, K) in the order of ``tasks``; for the parameters see :meth:`embed`.
+
+        ``signals`` (B, S, L) is for trunks that read signal tracks; the ones here take none.
+        """
+        if signals is not None:
+            raise NotImplementedError(f"the {self.config.name} model reads sequence alone, no signal tracks")
+        vector = self.embed(codes, length)
+        logits = torch.cat([head(vector) for head in self.heads.values()], dim=1)
+        return logits if self._in_order else logits[:, self.order]
+
+    @property
+    def parameters_count(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def check_lengths(self, length: np.ndarray, *, where: str = "") -> None:
+        """Refuse sequences that the model cannot take.
+
+        Parameters
+        ----------
+        length
+            (N,) bases.
+        where
+            File or dataset to name.
+
+        Raises
+        ------
+        SequenceError
+            Naming the first sequence that is shorter than the k-mer or longer than the positions.
+        """
+        shortest, longest = self.config.shortest, self.config.longest
+        wrong = length < shortest
+        if longest is not None:
+            wrong |= length > longest
+        if not wrong.any():
+            return
+        row = int(wrong.argmax())
+        kind, limit = ("shorter", shortest) if length[row] < shortest else ("longer", longest)
+        raise SequenceError(
+            f"sequence {row} is {kind} than the {self.config.name} model takes",
+            where=where,
+            expected=f"{'at least' if kind == 'shorter' else 'at most'} {limit} bases",
+            got=f"{int(length[row])}",
+            remedy="Drop it, or train a model that takes it (see 'k' and 'positions' in [model]).",
+        )
+
+
+def build_model(config: ModelConfig, *, tasks: TaskSet) -> EnhancerModel:
+    """A freshly initialised model (from torch's current random state).
+
+    Parameters
+    ----------
+    config
+        ``CNNConfig()``, ``CNNLSTMConfig()``, ``TransformerConfig()`` …
+    tasks
+        What to predict, for example ``screen_tasks()``.
+    """
+    return EnhancerModel(config, tasks)

@@ -1,0 +1,52 @@
+"""What every model's settings share: a name, an input, a pooling, and the lengths that it can take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from encre.config import Config
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Odd = Annotated[int, Field(ge=1, le=501, multiple_of=1)]
+
+
+class ModelConfig(Config):
+    """Base of the settings of one architecture.
+
+    Parameters
+    ----------
+    name
+        The key in :data:`encre.models.registry.MODELS`.
+    input
+        ``"kmer"`` (learned vectors of overlapping k-mers) or ``"one_hot"``.
+    k
+        Width of the k-mers in bases; unused for one-hot input.
+    embedding
+        Features of a k-mer's vector.
+    pooling
+        How positions become one vector: ``"max"``, ``"mean"`` or ``"attention"``.
+    """
+
+    name: str
+    input: Literal["kmer", "one_hot"] = "kmer"
+    k: int = Field(3, ge=1, le=8)
+    embedding: int = Field(16, ge=1, le=4096)
+    pooling: Literal["max", "mean", "attention"] = "max"
+
+    @property
+    def shortest(self) -> int:
+        """The shortest sequence in bases that the model can take."""
+        return self.k if self.input == "kmer" else 1
+
+    @property
+    def longest(self) -> int | None:
+        """The longest sequence in bases that the model can take; None for any."""
+        return None
+
+    def build_trunk(self) -> nn.Module:
+        """The trunk, freshly initialised: ``(codes, length) -> (features (B, D, T), Extent)``, with ``.width`` = D."""
+        raise NotImplementedError

@@ -1,0 +1,91 @@
+"""Settings of training. No torch here, so that a config is checked in milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from encre.config import Config
+
+
+class TrainConfig(Config):
+    """How a model is trained.
+
+    Parameters
+    ----------
+    seed
+        Every random number of a run comes from named streams of it. The same seed, data, settings, machine
+        and number of threads give the same weights bit for bit, interrupted and resumed or not; the order
+        of the rows does not depend on the batch size or on the number of processes.
+    epochs
+        Passes over the training rows at most.
+    max_minutes
+        Stop after so long (on top of it comes the last look at the valid split), and let the learning rate
+        follow the share of time instead of steps where it is ahead. The result then depends on the machine's
+        speed. None: steps alone decide.
+    batch_size
+        Sequences of a step, over all processes together.
+    learning_rate, weight_decay
+        Of AdamW (Loshchilov and Hutter 2019) at the peak; norms, biases and embeddings do not decay.
+    warmup
+        Share of the training in which the learning rate rises; it then falls along half a cosine to 0.
+    clip
+        Largest norm of the gradient; 0 for no clipping.
+    patience
+        Stop when the score on valid has not risen for so many epochs; None: never.
+    precision
+        ``"auto"`` (bf16 where the device computes in it), ``"fp32"`` or ``"bf16"``.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` ...
+    compile
+        ``torch.compile`` the model; pays in bf16 on long runs.
+    bucketing
+        Put sequences of like length into a batch (in shuffled pools of 8 batches).
+    reverse_complement
+        Show each sequence as either strand, by a coin a row and epoch.
+    jitter
+        Shift windows by up to the dataset's flank; of no effect on elements as they are.
+    synthetic_per_element
+        Synthetic rows (shuffles and the like) drawn for each real row, afresh in every epoch.
+    group_weights
+        Weight of each task group's loss; 1 where nothing is said.
+    class_weights
+        ``"balanced"``: classes of a binary task weigh the same in sum, positives of a multi-label task weigh
+        negatives / positives, as counted in train. ``"none"``: every row weighs the same.
+    tissue_loss_on
+        ``"enhancers"``: multi-label tasks learn only from rows whose binary task is positive. ``"all"``.
+    logs
+        ``"csv"`` (always written) and ``"tensorboard"``.
+    checkpoint_every
+        Steps between two states for ``--resume``; 0: at the end of each epoch only.
+    """
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    epochs: int = Field(20, ge=1, le=100_000)
+    max_minutes: float | None = Field(None, gt=0)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    clip: float = Field(1.0, ge=0)
+    patience: int | None = Field(5, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    compile: bool = False
+    bucketing: bool = True
+    reverse_complement: bool = True
+    jitter: bool = True
+    synthetic_per_element: float = Field(1.0, ge=0)
+    group_weights: dict[str, float] = Field(default_factory=dict)
+    class_weights: Literal["balanced", "none"] = "balanced"
+    tissue_loss_on: Literal["all", "enhancers"] = "all"
+    logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
+    checkpoint_every: int = Field(0, ge=0)
+
+
+class RunConfig(Config):
+    """A training file: ``[model]`` (``name`` chooses the architecture) and ``[train]``."""
+
+    model: dict[str, Any]
+    train: TrainConfig = Field(default_factory=TrainConfig)

@@ -1,0 +1,117 @@
+"""Where a training stands, on disk, so that ``--resume`` continues to the same weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from encre.errors import ConfigError, FolderError
+from encre.models.checkpoint import read_weights, write_weights
+from encre.train.optimizer import optimizer_tensors, restore_optimizer
+
+_OPTIMIZER = "optimizer."
+_MODEL = "model."
+
+
+@dataclass
+class State:
+    """Position and score of a training.
+
+    Parameters
+    ----------
+    epoch, step
+        Epochs done, and steps done in the present one.
+    steps, sequences, seconds
+        Done since the beginning, over all resumes.
+    loss
+        Sum of the losses of the present epoch's steps.
+    best, best_epoch
+        Best score on valid and the epoch (from 1) that gave it.
+    history
+        One row an epoch, as in ``history.csv``.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    sequences: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    best: float = float("-inf")
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(
+    path: Path,
+    state: State,
+    *,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, Any],
+) -> None:
+    """Write weights, optimizer and position into one file, renamed into place.
+
+    ``identity`` says which training this is: settings and dataset; resuming another one is refused.
+    No random state is kept: every step draws from streams named by its number.
+    """
+    tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
+    tensors |= {_OPTIMIZER + name: value for name, value in optimizer_tensors(optimizer).items()}
+    note = asdict(state) | {"best": state.best if state.best_epoch else None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(path, tensors, note={"state": note, "identity": identity})
+
+
+def load_state(
+    path: Path, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+) -> State:
+    """Put weights and optimizer back and return the position.
+
+    Raises
+    ------
+    ConfigError
+        When the state is of a training with other settings or data; the first that differs is named.
+    FolderError
+        When the file is damaged.
+    """
+    tensors = read_weights(path)
+    note = _read_note(path)
+    if (other := _difference(note["identity"], identity)) is not None:
+        key, then, now = other
+        raise ConfigError(
+            f"this training was begun with another '{key}'",
+            where=path.parent.parent,
+            expected=str(then),
+            got=str(now),
+            remedy="Resume with the settings and data that it was begun with, or train into a new folder.",
+        )
+    model.load_state_dict({k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)})
+    saved = {k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)}
+    restore_optimizer(optimizer, saved)
+    values = note["state"]
+    return State(**values | {"best": float("-inf") if values["best"] is None else values["best"]})
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as handle:
+            return json.loads(handle.metadata()["note"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise FolderError("not a training state", where=path, remedy="Train into a new folder.") from error
+
+
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    for key in sorted(then.keys() | now.keys()):
+        a, b = then.get(key), now.get(key)
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            inner = _difference(a, b)
+            return inner and (f"{key}.{inner[0]}", *inner[1:])
+        return key, a, b
+    return None
