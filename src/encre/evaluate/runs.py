@@ -17,7 +17,8 @@ from encre.tasks import TaskSet
 
 RUN_VERSION = 1
 FORMAT = {"kind": "evaluation", "version": 1}
-FILE = "evaluation.json"
+EVALUATION = {"test": "evaluation.json", "valid": "evaluation.valid.json"}
+"""Where a run keeps what was found on a split."""
 
 
 def read_predictions(run: str | Path, split: str, *, baseline: str = "") -> pl.DataFrame:
@@ -58,16 +59,16 @@ def read_evaluation(run: str | Path) -> dict[str, Any]:
     """
     run = Path(run)
     read_manifest(run, kind="run", version=RUN_VERSION)
-    if not (run / FILE).is_file():
+    if not (run / EVALUATION["test"]).is_file():
         raise FolderError(
             "the run was not evaluated yet", where=run, remedy=f"Evaluate it first: `encre evaluate {run.name}`."
         )
-    values = read_json(run / FILE)
+    values = read_json(run / EVALUATION["test"])
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
         raise FolderError(
             "the evaluation has another format",
-            where=run / FILE,
+            where=run / EVALUATION["test"],
             expected=f"{FORMAT}",
             got=f"{found}",
             remedy="Run `encre evaluate` again.",

@@ -1,0 +1,249 @@
+"""From run folders to judged run folders: predict, fit the baselines, calibrate on valid, judge, write.
+
+run + dataset -> predictions/*.parquet -> calibration.json + evaluation.json (+ dataset.json, so that
+the report needs the run folder alone)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from encre.data.dataset import Dataset, Subset
+from encre.errors import ConfigError, DataError, MissingFileError
+from encre.evaluate.comparison import compare_judged
+from encre.evaluate.evaluation import Judgement, judge
+from encre.evaluate.runs import EVALUATION, FORMAT, compare_runs, run_names
+from encre.evaluate.table import prediction_table
+from encre.files import read_manifest, staged_file, write_json
+from encre.models.baselines import BASELINES
+from encre.models.checkpoint import FORMAT as RUN_FORMAT
+from encre.models.checkpoint import LoadedModel, load_model
+from encre.models.device import choose_device
+from encre.models.inference import predict_logits
+from encre.progress import SILENT, Progress
+from encre.reproducibility import provenance, stream
+from encre.tasks import TaskSet
+
+MOST_BASELINE_ROWS = 200_000
+"""Training rows that the baselines are fitted on at most: more moves a k-mer regression by less than its
+interval, and a million rows of 512 features would need several GB."""
+
+
+class _Tables(NamedTuple):
+    """Predictions of one scorer: the valid split and the split that is judged."""
+
+    valid: pl.DataFrame
+    judged: pl.DataFrame
+
+
+class _Baselines(NamedTuple):
+    """The baselines of one dataset, judged once for all its runs."""
+
+    tables: dict[str, _Tables]
+    judgements: dict[str, Judgement]
+    rows: int
+
+
+def evaluate(
+    runs: str | Path | Sequence[str | Path],
+    *,
+    data: str | Path | None = None,
+    split: str = "test",
+    seed: int = 0,
+    resamples: int = 1000,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """Judge runs beside the baselines and write what was found into each run folder.
+
+    Writes ``predictions/*.parquet``, ``calibration.json``, ``dataset.json`` (the dataset's manifest) and
+    ``evaluation.json`` (``evaluation.valid.json`` for the valid split). Baselines are fitted once a dataset.
+
+    Parameters
+    ----------
+    runs
+        A run folder, or several.
+    data
+        The dataset folder, when it is not where it was in training.
+    split
+        ``"test"`` or ``"valid"``; thresholds and calibration always come from valid.
+    seed, resamples
+        Of the block bootstrap.
+    device
+        Where the models run.
+    progress
+        Follows the sequences.
+
+    Returns
+    -------
+    dict or list of dict
+        The contents of ``evaluation.json``; a list when several runs (or a list) were given.
+
+    Raises
+    ------
+    MissingFileError, FolderError
+        When a run or its dataset is not there, or damaged.
+    DataError
+        When the dataset is not the one that the run was trained on.
+    """
+    if split not in ("test", "valid"):
+        raise ConfigError("a run is judged on 'test' or 'valid'", got=f"'{split}'")
+    single = isinstance(runs, str | Path)
+    paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    datasets: dict[str, tuple[Dataset, _Baselines]] = {}
+    results = []
+    for path, name in zip(paths, run_names(paths), strict=True):
+        manifest = read_manifest(path, kind=RUN_FORMAT["kind"], version=RUN_FORMAT["version"])
+        dataset = open_dataset(path, manifest, data=data)
+        loaded = load_model(path, device=choose_device(device))
+        _same_tasks(loaded.tasks, dataset, path)
+        if dataset.digest not in datasets:
+            baselines = _judge_baselines(dataset, split=split, seed=seed, resamples=resamples, progress=progress)
+            datasets[dataset.digest] = dataset, baselines
+        dataset, baselines = datasets[dataset.digest]
+        progress.say(f"{name}: predicting valid and {split}, both strands")
+        tables = _predict(loaded, dataset, split, progress=progress)
+        judgement = judge(tables.valid, tables.judged, dataset.tasks, seed=seed, resamples=resamples)
+        values = _evaluation(name, manifest, split, judgement=judgement, baselines=baselines)
+        _write(path, dataset, split, tables=tables, baselines=baselines, judgement=judgement, values=values)
+        results.append(values)
+    return results[0] if single else results
+
+
+def compare(
+    runs: Sequence[str | Path], *, split: str = "test", seed: int = 0, resamples: int = 1000
+) -> dict[str, Any]:
+    """Paired differences of every two runs, from the predictions that :func:`evaluate` wrote.
+
+    See :func:`encre.evaluate.runs.compare_runs`.
+    """
+    return compare_runs(runs, split=split, seed=seed, resamples=resamples)
+
+
+def open_dataset(run: Path, manifest: dict[str, Any], *, data: str | Path | None = None) -> Dataset:
+    """The dataset that a run was trained on, from ``data`` or from where it lay in training.
+
+    Raises
+    ------
+    MissingFileError
+        When it is not there any more.
+    DataError
+        When it is another one: its test rows may have been training rows.
+    """
+    trained = manifest.get("dataset") or {}
+    path = Path(data) if data is not None else Path(trained.get("path") or "")
+    if data is None and not (trained.get("path") and path.is_dir()):
+        raise MissingFileError(
+            "the dataset that this run was trained on is not where it was",
+            where=run,
+            got=str(trained.get("path") or "no path in its manifest"),
+            remedy="Say where it is with --data DIR.",
+        )
+    dataset = Dataset.open(path)
+    if trained.get("digest") not in (None, dataset.digest):
+        raise DataError(
+            f"the run '{run.name}' was not trained on this dataset",
+            where=path,
+            expected=f"digest {trained['digest'][:12]}",
+            got=dataset.digest[:12],
+            remedy="Its test rows may have been training rows there. Give the dataset that it was trained on.",
+        )
+    return dataset
+
+
+def _same_tasks(tasks: TaskSet, dataset: Dataset, run: Path) -> None:
+    if tasks.names != dataset.tasks.names:
+        raise DataError(
+            "the run and the dataset have other tasks",
+            where=run,
+            expected=", ".join(tasks.names),
+            got=", ".join(dataset.tasks.names),
+        )
+
+
+def _predict(loaded: LoadedModel, dataset: Dataset, split: str, *, progress: Progress) -> _Tables:
+    """Predict valid and the judged split; valid only once when it is judged itself."""
+    tables = {}
+    for name in dict.fromkeys(("valid", split)):
+        subset = dataset.subset(name)
+        logits = predict_logits(loaded.model, subset.codes, subset.offsets, both_strands=True, progress=progress)
+        tables[name] = _table(subset, dataset.tasks, logits)
+    return _Tables(tables["valid"], tables[split])
+
+
+def _table(subset: Subset, tasks: TaskSet, logits: np.ndarray) -> pl.DataFrame:
+    columns = {
+        "index": subset.index,
+        "length": subset.length,
+        "targets": subset.targets,
+        "mask": subset.target_mask,
+        "logits": logits,
+    }
+    return prediction_table(subset.elements, tasks, columns=columns)
+
+
+def _judge_baselines(dataset: Dataset, *, split: str, seed: int, resamples: int, progress: Progress) -> _Baselines:
+    """Fit every baseline on train and judge it as a model is judged."""
+    train = dataset.train
+    if len(train) > MOST_BASELINE_ROWS:
+        rng = stream(seed, "evaluate", "baselines", len(train))
+        chosen = np.sort(rng.choice(len(train), MOST_BASELINE_ROWS, replace=False))
+        train = Subset(dataset, train.index[chosen])
+    codes, offsets = train.codes, train.offsets
+    targets, mask = np.nan_to_num(train.targets), train.target_mask
+    splits = {name: dataset.subset(name) for name in dict.fromkeys(("valid", split))}
+    tables, judgements = {}, {}
+    with progress.track("baselines", len(BASELINES), "baseline") as advance:
+        for name, kind in BASELINES.items():
+            fitted = kind().fit(codes, offsets, targets, mask)
+            found = {
+                key: _table(subset, dataset.tasks, fitted.logits(subset.codes, subset.offsets))
+                for key, subset in splits.items()
+            }
+            tables[name] = _Tables(found["valid"], found[split])
+            judgements[name] = judge(found["valid"], found[split], dataset.tasks, seed=seed, resamples=resamples)
+            advance(1, name)
+    return _Baselines(tables, judgements, len(train))
+
+
+def _evaluation(
+    name: str, manifest: dict[str, Any], split: str, *, judgement: Judgement, baselines: _Baselines
+) -> dict[str, Any]:
+    """The contents of ``evaluation.json``."""
+    return {
+        "format": FORMAT,
+        "run": name,
+        "model": manifest["model"],
+        "split": split,
+        **judgement.values,
+        "baselines": {key: found.values for key, found in baselines.judgements.items()},
+        "baseline_rows": baselines.rows,
+        "differences": {key: compare_judged(judgement, found) for key, found in baselines.judgements.items()},
+        "provenance": provenance(),
+    }
+
+
+def _write(
+    run: Path,
+    dataset: Dataset,
+    split: str,
+    *,
+    tables: _Tables,
+    baselines: _Baselines,
+    judgement: Judgement,
+    values: dict[str, Any],
+) -> None:
+    """Write into the run folder, what the rest rests on first and ``evaluation.json`` last."""
+    folder = run / "predictions"
+    for prefix, found in {"": tables, **{f"baseline.{k}.": t for k, t in baselines.tables.items()}}.items():
+        for name, frame in {"valid": found.valid, split: found.judged}.items():
+            with staged_file(folder / f"{prefix}{name}.parquet") as staged:
+                frame.write_parquet(staged)
+    judgement.calibration.write(run / "calibration.json")
+    write_json(run / "dataset.json", dataset.manifest)
+    write_json(run / EVALUATION.get(split, "evaluation.json"), values)
