@@ -1,0 +1,126 @@
+"""What every source hands on: a table with one row an element, its tasks, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from encre.errors import FormatError
+from encre.ledger import Ledger
+from encre.reproducibility import sha256_file
+from encre.tables import place
+from encre.tasks import TaskSet
+
+#: Columns that every source gives, with their types; the targets stand behind them.
+COLUMNS = {
+    "chrom": pl.String,
+    "start": pl.Int64,
+    "end": pl.Int64,
+    "accession": pl.String,
+    "ccre_class": pl.String,
+    "kind": pl.String,
+    "split": pl.String,
+}
+SPLITS = ("train", "valid", "test")
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Elements of a source, N rows.
+
+    Parameters
+    ----------
+    table
+        ``chrom``, ``start``, ``end`` (0-based half-open; null where a sequence has no place), ``accession``,
+        ``ccre_class``, ``kind`` (``"element"``), ``split`` (``train``, ``valid``, ``test`` or null), then one Float32
+        column a task (NaN = not measured), then whatever else the source tells.
+    tasks
+        The K tasks; ``task.target`` names the column.
+    ledger
+        Rows in and out of every step so far.
+    files
+        What was read: ``name``, ``sha256``, ``size`` (bytes), ``licence``, ``form``.
+    codes, offsets
+        The source's own sequences, flat codes uint8 and (N + 1,) int64; None when they come from a genome.
+    """
+
+    table: pl.DataFrame
+    tasks: TaskSet
+    ledger: Ledger
+    files: list[dict[str, Any]] = field(default_factory=list)
+    codes: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.table.height
+
+
+def arrange(table: pl.DataFrame, tasks: TaskSet) -> pl.DataFrame:
+    """Bring a table to the form of :class:`Elements`: missing columns as null, targets as Float32, in order."""
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in COLUMNS.items() if name not in table.columns]
+    table = table.with_columns(missing).with_columns(
+        *(pl.col(name).cast(kind) for name, kind in COLUMNS.items() if name != "kind"),
+        pl.col("kind").cast(pl.String).fill_null("element"),
+        *(pl.col(task.target).cast(pl.Float32).fill_null(float("nan")) for task in tasks),
+    )
+    first = [*COLUMNS, *(task.target for task in tasks)]
+    return table.select([*first, *(name for name in table.columns if name not in first)])
+
+
+def describe(path: str | Path, *, form: str, licence: str = "not stated by the file") -> dict[str, Any]:
+    """The entry of one source file for the manifest."""
+    path = Path(path)
+    return {
+        "name": path.name,
+        "sha256": sha256_file(path),
+        "size": path.stat().st_size,
+        "licence": licence,
+        "form": form,
+    }
+
+
+def read_splits(values: pl.Series, *, where: object, lines: pl.Series | None = None) -> pl.Series:
+    """Bring split names to ``train``, ``valid``, ``test``; anything else is a :class:`FormatError`."""
+    text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
+    found = text.replace_strict(_SPLIT_NAMES, default=None, return_dtype=pl.String)
+    bad = found.is_null()
+    if bad.any():
+        row = bad.arg_max() or 0
+        raise FormatError(
+            "this is no split",
+            where=place(where, int(lines[row]) if lines is not None else None, name=values.name),
+            expected="train, valid or test",
+            got=f"'{values[row]}'",
+        )
+    return found.alias("split")
+
+
+def check_targets(table: pl.DataFrame, columns: Iterable[str], *, where: object) -> None:
+    """Refuse a target that is neither 0, 1 nor missing (NaN), naming line and column."""
+    for name in columns:
+        values = table[name].cast(pl.Float64)
+        bad = ~(values.is_null() | values.is_nan() | values.is_in([0.0, 1.0]))
+        if bad.any():
+            row = bad.arg_max() or 0
+            line = int(table["line"][row]) if "line" in table.columns else None
+            raise FormatError(
+                "a target is 1, 0 or empty (not measured)",
+                where=place(where, line, name=name),
+                got=f"{values[row]:g}",
+                remedy="Turn measurements into 0 and 1 first.",
+            )
