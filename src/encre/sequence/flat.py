@@ -86,14 +86,20 @@ def padded(codes: np.ndarray, starts: np.ndarray, lengths: np.ndarray, *, width:
         for row in np.flatnonzero(over):
             tail = codes[starts[row] : starts[row] + lengths[row]]
             rows[row, : len(tail)] = tail
-    if (lengths != width).any():
-        # 0 where a base is, 4 beyond: the maximum of two bytes is cheaper than a masked assignment.
-        edge = np.zeros(2 * width, dtype=np.uint8)
-        edge[width:] = N_CODE
-        np.maximum(rows, windows(edge, width - lengths, width), out=rows)
-        if over.any():  # those rows were not initialised beyond their length
-            rows[over] = np.where(np.arange(width) < lengths[over, None], rows[over], N_CODE)
-    return rows
+    if over.any():  # those rows are not initialised beyond their length
+        rows[over] = np.where(np.arange(width) < lengths[over, None], rows[over], N_CODE)
+    return blank_beyond(rows, lengths)
+
+
+def blank_beyond(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Write the padding code 4 into rows ``(B, L)`` behind their lengths ``(B,)``, in place."""
+    width = rows.shape[1]
+    if (lengths == width).all():
+        return rows
+    # 0 where a base is, 4 beyond: the maximum of two bytes is cheaper than a masked assignment.
+    edge = np.zeros(2 * width, dtype=np.uint8)
+    edge[width:] = N_CODE
+    return np.maximum(rows, windows(edge, width - lengths, width), out=rows)
 
 
 def take_flat(codes: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,11 +132,11 @@ def pack(codes: np.ndarray) -> np.ndarray:
     return out
 
 
-def unpack(packed: np.ndarray, count: int) -> np.ndarray:
-    """What :func:`pack` packed: the first ``count`` codes."""
-    out = np.empty(2 * len(packed), dtype=np.uint8)
+def unpack(packed: np.ndarray, count: int, *, out: np.ndarray) -> None:
+    """Write the ``count`` codes that :func:`pack` packed into ``out`` ``(count,)`` uint8."""
     for first in range(0, len(packed), BLOCK):
         part = np.asarray(packed[first : first + BLOCK])
-        np.right_shift(part, 4, out=out[2 * first : 2 * (first + BLOCK) : 2])
-        np.bitwise_and(part, 15, out=out[2 * first + 1 : 2 * (first + BLOCK) : 2])
-    return out[:count]
+        target = out[2 * first : min(2 * (first + BLOCK), count)]
+        np.right_shift(part, 4, out=target[0::2])
+        low = target[1::2]
+        np.bitwise_and(part[: len(low)], 15, out=low)

@@ -1,0 +1,123 @@
+"""The dataset card: what a person should know before using a dataset, as ``README.md`` in its folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from encre.tasks import TaskSet
+
+
+def card(manifest: dict[str, Any], tasks: TaskSet) -> str:
+    """The card's Markdown, from a manifest (``files`` and ``provenance`` are not needed)."""
+    parts = [
+        f"# Dataset: {manifest['name']}",
+        _summary(manifest, tasks),
+        "## Splits and tasks",
+        _tasks(manifest, tasks),
+        "## Where it comes from",
+        _sources(manifest),
+        "## What was done",
+        _ledger(manifest),
+        "## Audit",
+        _audit(manifest),
+        "## Use",
+        _USE.format(digest=manifest["digest"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_USE = """\
+```python
+import encre
+
+data = encre.Dataset.open("this folder")
+batch = data.train.batch([0, 1, 2])  # codes (B, L) uint8, length, targets (B, K), target_mask, index
+```
+
+Coordinates are 0-based, half-open. A target of NaN was not measured; it is masked in training and left out of
+every metric. Choose thresholds on valid only; test is for the last word.
+
+Content digest: `{digest}`"""
+
+
+def _summary(manifest: dict[str, Any], tasks: TaskSet) -> str:
+    sequence = manifest["sequence"]
+    rows = sum(split["rows"] for split in manifest["splits"].values())
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in manifest["kinds"].items())
+    if sequence["mode"] == "window":
+        jitter = f", with {sequence['jitter']} more on each side for shifting" if sequence["jitter"] else ""
+        bases = f"windows of {sequence['width']} bases centred on the elements{jitter}"
+    elif sequence["min_length"] == sequence["max_length"]:
+        bases = f"whole elements, all of {sequence['max_length']} bases"
+    else:
+        bases = f"whole elements of {sequence['min_length']} to {sequence['max_length']} bases"
+    where = f" Assembly: {manifest['assembly']}." if manifest["assembly"] else ""
+    return f"{rows:,} sequences ({kinds}) and {len(tasks)} tasks; {bases}.{where}"
+
+
+def _tasks(manifest: dict[str, Any], tasks: TaskSet) -> str:
+    splits = manifest["splits"]
+    head = ["task", "group", *(f"{name} ({part['rows']:,} rows)" for name, part in splits.items())]
+    lines = [head, ["---"] * len(head)]
+    for task in tasks:
+        cells = [_counts(part["tasks"][task.name]) for part in splits.values()]
+        lines.append([task.name, task.group, *cells])
+    return _table(lines) + "\n\nA cell says positives / measured (prevalence)."
+
+
+def _counts(counts: dict[str, int]) -> str:
+    if "measured" in counts:
+        return f"{counts['measured']:,} measured"
+    measured = counts["positive"] + counts["negative"]
+    share = f" ({counts['positive'] / measured:.1%})" if measured else ""
+    return f"{counts['positive']:,} / {measured:,}{share}"
+
+
+def _sources(manifest: dict[str, Any]) -> str:
+    lines = [["file", "SHA-256", "licence"], ["---"] * 3]
+    for source in manifest["sources"]:
+        name, licence = str(source.get("name", "")), str(source.get("licence") or "as stated by its owner")
+        lines.append([name, f"`{str(source.get('sha256', ''))[:16]}…`", licence])
+    return _table(lines)
+
+
+def _ledger(manifest: dict[str, Any]) -> str:
+    lines = [["step", "rows in", "rows out", "why, and what was noticed"], ["---"] * 4]
+    for step in manifest["ledger"]:
+        said = [f"-{count:,} {reason}" for reason, count in step["dropped"].items()]
+        said += [f"+{count:,} {reason}" for reason, count in step["added"].items()]
+        said += [f"{reason}: {_number(value)}" for reason, value in step["notes"].items()]
+        lines.append([step["name"], f"{step['rows_in']:,}", f"{step['rows_out']:,}", "; ".join(said)])
+    return _table(lines)
+
+
+def _audit(manifest: dict[str, Any]) -> str:
+    leakage, shortcuts = manifest["audit"]["leakage"], manifest["audit"]["shortcuts"]
+    if leakage["pairs"]:
+        said = (
+            f"{leakage['pairs']:,} pairs of rows in different splits have the same sequence "
+            f"({leakage['exact']:,}) or each other's reverse complement ({leakage['reverse_complement']:,}); "
+            f"{leakage['rows']['test']:,} test rows have such a twin elsewhere."
+        )
+    else:
+        said = "No sequence, and no reverse complement of one, stands in two splits."
+    lines = [["task", "length alone", "GC alone", "N share alone"], ["---"] * 4]
+    for task, scores in shortcuts["tasks"].items():
+        lines.append([task, *(_score(scores[name]) for name in ("length", "gc", "n_share"))])
+    return (
+        f"{said}\n\nAUROC that a sequence's length, GC share or N share alone reaches on {shortcuts['split']} "
+        "(0.5 = nothing; below 0.5 the smaller value goes with the positives). "
+        "A model must beat these.\n\n" + _table(lines)
+    )
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(lines: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
