@@ -1,4 +1,4 @@
-"""Models: ``(codes (B, L) uint8, length (B,)) -> trunk -> features (B, D, T) -> pooling -> one head a group -> logits (B, K)``.
+"""Models: codes (B, L) -> trunk -> features (B, D, T) -> pooling -> (B, D) -> one head a task group -> logits (B, K).
 
 One architecture a file; padding never moves a logit; weights are safetensors, nothing is pickled.
 """

@@ -1,7 +1,8 @@
 """Run folders: a model on disk, as safetensors, TOML and JSON; nothing is pickled.
 
-``config.toml`` ([model], [train]) · ``manifest.json`` · ``weights.safetensors`` · ``tasks.json`` · ``tokenizer.json`` ·
-``calibration.json`` (once evaluated). The manifest is written last: without it the folder is no run folder.
+``config.toml`` ([model], [train]) · ``manifest.json`` · ``weights.safetensors`` · ``tasks.json`` ·
+``tokenizer.json`` · ``calibration.json`` (once evaluated). The manifest is written last: without it the
+folder is no run folder.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from encre.models.model import EnhancerModel, build_model
 from encre.models.registry import model_config
 from encre.models.settings import ModelConfig
 from encre.reproducibility import sha256_file
-from encre.sequence.tokenizers import TOKENIZERS
+from encre.sequence.tokenizers import KmerTokenizer, OneHot
 from encre.tasks import TaskSet
 
 FORMAT = {"kind": "run", "version": 1}
@@ -143,8 +144,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _tokenizer(config: ModelConfig) -> Any:
-    made = TOKENIZERS[config.input]
-    return json.loads((made(config.k) if config.input == "kmer" else made()).to_json())
+    tokenizer = KmerTokenizer(config.k) if config.input == "kmer" else OneHot()
+    return json.loads(tokenizer.to_json())
 
 
 def _write_text(path: Path, text: str) -> None:

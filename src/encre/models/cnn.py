@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -17,6 +18,8 @@ class ConvolutionConfig(ModelConfig):
 
     Parameters
     ----------
+    embedding
+        Features of a k-mer's vector.
     channels, kernel_sizes, pools
         Features, odd width in positions, and max-pooling after each convolution (1 for none).
     norm
@@ -25,11 +28,12 @@ class ConvolutionConfig(ModelConfig):
         Share of features set to zero after each convolution in training.
     """
 
+    embedding: int = Field(default=16, ge=1, le=4096)
     channels: tuple[int, ...] = (128, 256)
     kernel_sizes: tuple[int, ...] = (5, 5)
     pools: tuple[int, ...] = (1, 1)
     norm: Literal["none", "batch"] = "none"
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _one_entry_a_layer(self) -> Self:
@@ -46,7 +50,7 @@ class ConvolutionConfig(ModelConfig):
 class CNNConfig(ConvolutionConfig):
     """Settings of the CNN (defaults: embedding 65 x 16, convolutions 16 -> 128 -> 256 of width 5, global max)."""
 
-    name: Literal["cnn"] = "cnn"
+    name: Literal["cnn"] = "cnn"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def build_trunk(self) -> Convolutions:
         """The stack of convolutions."""
@@ -63,9 +67,7 @@ class Convolutions(nn.Module):
         norm: NormName = config.norm
         self.blocks = nn.ModuleList(
             ConvBlock(pair, kernel, pool=pool, norm=norm, dropout=config.dropout, residual=residual)
-            for pair, kernel, pool in zip(
-                zip(widths, widths[1:], strict=False), config.kernel_sizes, config.pools, strict=True
-            )
+            for pair, kernel, pool in zip(pairwise(widths), config.kernel_sizes, config.pools, strict=True)
         )
         self.width = widths[-1]
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -23,15 +23,15 @@ class CNNLSTMConfig(ConvolutionConfig):
         Features of the LSTM in each direction.
     """
 
-    name: Literal["cnn_lstm"] = "cnn_lstm"
+    name: Literal["cnn_lstm"] = "cnn_lstm"  # pyright: ignore[reportIncompatibleVariableOverride]
     channels: tuple[int, ...] = (128, 256, 256)
     kernel_sizes: tuple[int, ...] = (5, 5, 5)
     pools: tuple[int, ...] = (1, 1, 1)
     norm: Literal["none", "batch"] = "batch"
-    dropout: float = Field(0.3, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     pooling: Literal["max", "mean", "attention"] = "mean"
     residual: bool = True
-    lstm: int = Field(128, ge=1, le=4096)
+    lstm: int = Field(default=128, ge=1, le=4096)
 
     def build_trunk(self) -> CNNLSTM:
         """Convolutions and the LSTM."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -10,8 +10,6 @@ from encre.config import Config
 
 if TYPE_CHECKING:
     from torch import nn
-
-Odd = Annotated[int, Field(ge=1, le=501, multiple_of=1)]
 
 
 class ModelConfig(Config):
@@ -25,16 +23,13 @@ class ModelConfig(Config):
         ``"kmer"`` (learned vectors of overlapping k-mers) or ``"one_hot"``.
     k
         Width of the k-mers in bases; unused for one-hot input.
-    embedding
-        Features of a k-mer's vector.
     pooling
         How positions become one vector: ``"max"``, ``"mean"`` or ``"attention"``.
     """
 
     name: str
     input: Literal["kmer", "one_hot"] = "kmer"
-    k: int = Field(3, ge=1, le=8)
-    embedding: int = Field(16, ge=1, le=4096)
+    k: int = Field(default=3, ge=1, le=8)
     pooling: Literal["max", "mean", "attention"] = "max"
 
     @property
@@ -48,5 +43,5 @@ class ModelConfig(Config):
         return None
 
     def build_trunk(self) -> nn.Module:
-        """The trunk, freshly initialised: ``(codes, length) -> (features (B, D, T), Extent)``, with ``.width`` = D."""
+        """A fresh trunk: ``(codes, length) -> (features (B, D, T), Extent)``, with ``.width`` = D."""
         raise NotImplementedError

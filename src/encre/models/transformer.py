@@ -35,17 +35,16 @@ class TransformerConfig(ModelConfig):
         Bases between the starts of two tokens.
     """
 
-    name: Literal["transformer"] = "transformer"
-    input: Literal["kmer"] = "kmer"
-    embedding: int = Field(256, ge=1, le=4096, description="follows width")
-    width: int = Field(256, ge=1, le=4096)
-    layers: int = Field(6, ge=1, le=96)
-    heads: int = Field(4, ge=1, le=64)
-    feed_forward: int = Field(1024, ge=1)
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    attention_dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    positions: int = Field(348, ge=1)
-    stride: int = Field(1, ge=1)
+    name: Literal["transformer"] = "transformer"  # pyright: ignore[reportIncompatibleVariableOverride]
+    input: Literal["kmer"] = "kmer"  # pyright: ignore[reportIncompatibleVariableOverride]
+    width: int = Field(default=256, ge=1, le=4096)
+    layers: int = Field(default=6, ge=1, le=96)
+    heads: int = Field(default=4, ge=1, le=64)
+    feed_forward: int = Field(default=1024, ge=1)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    attention_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    positions: int = Field(default=348, ge=1)
+    stride: int = Field(default=1, ge=1)
     pooling: Literal["max", "mean", "attention"] = "mean"
 
     @model_validator(mode="after")

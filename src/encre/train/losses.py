@@ -125,7 +125,9 @@ def make_loss(tasks: TaskSet, config: TrainConfig, *, targets: np.ndarray, mask:
     """
     for name in config.group_weights:
         if name not in tasks.groups:
-            raise ConfigError(f"[train] group_weights names no task group: '{name}'", remedy=nearest(name, tasks.groups))
+            raise ConfigError(
+                f"[train] group_weights names no task group: '{name}'", remedy=nearest(name, tasks.groups)
+            )
     gate = _gate(tasks) if config.tissue_loss_on == "enhancers" else None
     plain = _groups(tasks, config.group_weights)
     if config.class_weights == "none":

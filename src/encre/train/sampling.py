@@ -71,7 +71,9 @@ def share(batch: np.ndarray, rank: int, world: int) -> np.ndarray:
     return batch[rank::world]
 
 
-def augmentation(n: int, config: TrainConfig, *, epoch: int, jitter: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def augmentation(
+    n: int, config: TrainConfig, *, epoch: int, jitter: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """For every row of the split: shown as its other strand?, shifted by how many bases?
 
     Parameters

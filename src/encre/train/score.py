@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from encre.evaluate.metrics import average_precision
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel
 from encre.tasks import TaskSet
@@ -68,8 +68,6 @@ def task_scores(
     tasks
         Their names and kinds.
     """
-    from sklearn.metrics import average_precision_score
-
     scores: dict[str, float | None] = {}
     for k, task in enumerate(tasks):
         real = mask[:, k]
@@ -80,14 +78,11 @@ def task_scores(
             continue
         truth = y > 0.5
         both = bool(truth.any()) and not bool(truth.all())
-        scores[task.name] = float(average_precision_score(truth, x)) if both else None
+        scores[task.name] = float(average_precision(truth, x)) if both else None
     return scores
 
 
 def overall(found: dict[str, Any]) -> float:
-    """What is maximised: the macro AUPRC, or the negative loss where no task has both classes."""
+    """What is maximised: the macro AUPRC, or the negative loss where no task of valid has both classes."""
     macro = found["valid_auprc"]
-    if macro is None:
-        warnings.warn("no task of the valid split has both classes; the best epoch is chosen by loss", stacklevel=2)
-        return -found["valid_loss"]
-    return macro
+    return -found["valid_loss"] if macro is None else macro

@@ -61,31 +61,31 @@ class TrainConfig(Config):
         Steps between two states for ``--resume``; 0: at the end of each epoch only.
     """
 
-    seed: int = Field(0, ge=0, lt=2**32)
-    epochs: int = Field(20, ge=1, le=100_000)
-    max_minutes: float | None = Field(None, gt=0)
-    batch_size: int = Field(64, ge=1, le=1_000_000)
-    learning_rate: float = Field(1e-3, gt=0, le=10)
-    weight_decay: float = Field(0.01, ge=0, le=10)
-    warmup: float = Field(0.05, ge=0, lt=1)
-    clip: float = Field(1.0, ge=0)
-    patience: int | None = Field(5, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    epochs: int = Field(default=20, ge=1, le=100_000)
+    max_minutes: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=64, ge=1, le=1_000_000)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    weight_decay: float = Field(default=0.01, ge=0, le=10)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    clip: float = Field(default=1.0, ge=0)
+    patience: int | None = Field(default=5, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     compile: bool = False
     bucketing: bool = True
     reverse_complement: bool = True
     jitter: bool = True
-    synthetic_per_element: float = Field(1.0, ge=0)
+    synthetic_per_element: float = Field(default=1.0, ge=0)
     group_weights: dict[str, float] = Field(default_factory=dict)
     class_weights: Literal["balanced", "none"] = "balanced"
     tissue_loss_on: Literal["all", "enhancers"] = "all"
     logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
-    checkpoint_every: int = Field(0, ge=0)
+    checkpoint_every: int = Field(default=0, ge=0)
 
 
 class RunConfig(Config):
     """A training file: ``[model]`` (``name`` chooses the architecture) and ``[train]``."""
 
     model: dict[str, Any]
-    train: TrainConfig = Field(default_factory=TrainConfig)
+    train: TrainConfig = TrainConfig()

@@ -46,12 +46,40 @@ class State:
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    def advance(self, sequences: int) -> None:
+        """One more step of so many sequences is done."""
+        self.step, self.steps, self.sequences = self.step + 1, self.steps + 1, self.sequences + sequences
+
+    def close_epoch(self, score: float, found: dict[str, Any], *, rate: float, seconds: float) -> bool:
+        """Note an epoch in the history; True when its score is the best so far.
+
+        Parameters
+        ----------
+        score
+            What is maximised.
+        found
+            Further columns of the epoch's row.
+        rate
+            The last learning rate.
+        seconds
+            Since the training began.
+        """
+        self.epoch += 1
+        better = score > self.best
+        if better:
+            self.best, self.best_epoch = score, self.epoch
+        row = {"epoch": self.epoch, "step": self.steps, "sequences": self.sequences, "seconds": round(seconds, 3)}
+        row |= {"learning_rate": rate, "train_loss": self.loss / max(self.step, 1)}
+        self.history.append(row | found)
+        self.step, self.loss = 0, 0.0
+        return better
+
 
 def save_state(
     path: Path,
     state: State,
-    *,
     model: torch.nn.Module,
+    *,
     optimizer: torch.optim.Optimizer,
     identity: dict[str, Any],
 ) -> None:
@@ -63,12 +91,11 @@ def save_state(
     tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
     tensors |= {_OPTIMIZER + name: value for name, value in optimizer_tensors(optimizer).items()}
     note = asdict(state) | {"best": state.best if state.best_epoch else None}
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(path, tensors, note={"state": note, "identity": identity})
 
 
 def load_state(
-    path: Path, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+    path: Path, model: torch.nn.Module, *, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
 ) -> State:
     """Put weights and optimizer back and return the position.
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from encre.models.device import choose_device
 
@@ -51,6 +52,13 @@ class Team:
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.broadcast(shared, 0)
         return float(shared)
+
+    def share(self, model: nn.Module) -> nn.Module:
+        """The model, its gradients averaged over the processes (buffers agree without help)."""
+        if self.world == 1:
+            return model
+        ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def wait(self) -> None:
         """Until every process is here."""
