@@ -1,0 +1,253 @@
+"""The main job, measured side by side in one run.
+
+    python benchmarks/main_job.py [--quick] [--json] [--only TEXT]
+
+Rows: dataset build against the straightforward pandas way (CPU time an element, and bytes on disk), batches a second, what
+feeding costs a training step, bf16 against fp32, the Transformer against Hugging Face's BertModel, length buckets against
+none, the CNN against the 5-mer baseline on the published split of the DHS data, and how quickly the command line answers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from rows import Rows, arguments, in_turn
+from straightforward import build as straightforward_build
+from straightforward import read_genome
+from synthetic import TISSUES, make
+
+import encre
+from encre.data.dataset import Dataset
+from encre.models.device import has_bf16
+from encre.models.settings import ModelConfig
+from encre.progress import SILENT
+from encre.sequence.tokenizers import kmer_ids
+from encre.train import sampling
+from encre.train.loop import Training
+from encre.train.team import Team
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+QUICK_CNN = encre.CNNConfig(
+    input="one_hot", channels=(96, 128, 256), kernel_sizes=(11, 7, 5), pools=(4, 4, 1), norm="batch"
+)
+
+
+def folder_size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def dataset_build(rows: Rows, work: Path, *, quick: bool) -> Dataset:
+    """CPU seconds an element, both from the same files; the reference reads the genome within its time, as encre does."""
+    ours, theirs, times = (60_000, 1_500, 2) if quick else (300_000, 4_000, 3)
+    config = make(work / "synthetic", ours)
+    small = make(work / "small", theirs).parent
+    tissues = {t: small / f"{t}.bed" for t in TISSUES}
+    ratios, sizes, built = [], [], None
+    for turn in range(times):
+        os.environ["ENCRE_CACHE"] = str(work / f"cache{turn}")  # the genome is imported anew in every turn
+        t0 = time.process_time()
+        built = encre.build_dataset(encre.DatasetConfig.from_toml(config), out=work / f"built{turn}")
+        t1 = time.process_time()
+        table = straightforward_build(
+            small / "registry.bed", tissues, read_genome(small / "genome.fa"), work / "table.csv", rows=theirs
+        )
+        t2 = time.process_time()
+        ratios.append(((t2 - t1) / theirs) / ((t1 - t0) / ours))
+        sizes.append((table / theirs) / (folder_size(work / f"built{turn}") / ours))
+    rows.add("build: CPU time an element, pandas way / encre", ratios, "x", target=50)
+    rows.add("build: bytes an element, text table / encre", sizes, "x", target=7)
+    assert built is not None
+    return built
+
+
+def batches(rows: Rows, data: Dataset, *, quick: bool) -> None:
+    """Sequences a second a core out of the dataset, random order."""
+    subset = data.train
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(3 if quick else 5):
+        order = rng.permutation(len(subset))
+        begun = time.process_time()
+        for at in range(0, len(order), 256):
+            subset.batch(order[at : at + 256])
+        rates.append(len(order) / (time.process_time() - begun))
+    rows.add(f"batches of 256 from {len(data.elements):,} elements, a core", rates, "seq/s", target=1e6)
+
+
+def training_of(data: Dataset, model: ModelConfig, out: Path, **settings: object) -> Training:
+    """A training that has begun and takes steps as we ask."""
+    config = encre.TrainConfig(epochs=1000, patience=None, precision="fp32", **settings)  # pyright: ignore[reportArgumentType]
+    team = Team(0, 1, torch.device("cpu"))
+    return Training(model, data, config, out=out, team=team, progress=SILENT)
+
+
+def feeding(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
+    """The same steps of the quickstart's CNN, on batches drawn from the dataset and on batches already in memory."""
+    training = training_of(data, QUICK_CNN, work / "feeding", batch_size=64)
+    training.model.train()
+    order = sampling.batches(np.arange(len(data.train)), training.length, training.config, epoch=0)
+    order = order[: 20 if quick else 60]
+    memory = [data.train.batch(batch) for batch in order]
+
+    def drawn() -> None:
+        for batch in order:
+            training.step(data.train.batch(batch))
+
+    def ready() -> None:
+        for batch in memory:
+            training.step(batch)
+
+    ratios = [1 / ratio for ratio in in_turn(drawn, ready, times=3 if quick else 7)]
+    rows.add("training step: batches drawn / batches in memory", ratios, "x", target=1.05, at_most=True)
+
+
+def precision(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
+    """CNN training in bf16 against fp32, where the CPU computes in bf16."""
+    name, target = "CNN training: bf16 / fp32", 1.7
+    if not has_bf16(torch.device("cpu")):
+        rows.skip(name, "x", target, "this CPU does not compute in bf16")
+        return
+    config = encre.CNNConfig()
+    batches = [data.train.batch(np.arange(i, i + 64)) for i in range(0, 64 * (5 if quick else 15), 64)]
+    sides = []
+    for kind in ("bf16", "fp32"):
+        training = training_of(data, config, work / kind, batch_size=64)
+        training.precision = kind
+        sides.append(lambda training=training: [training.step(batch) for batch in batches])
+    rows.add(name, in_turn(*sides, times=3), "x", target=target)
+
+
+def transformer(rows: Rows, *, quick: bool) -> None:
+    """One training step each, same sizes, same batch of 348 tokens, fp32, AdamW, dropout as each has it."""
+    name, target = "Transformer step: BertModel / encre", 1.15
+    try:
+        from transformers import BertConfig, BertModel
+    except ImportError:
+        rows.skip(name, "x", target, "transformers is not installed (make benchmark installs it)")
+        return
+    sequences, tokens = (4, 348) if quick else (16, 348)
+    codes = torch.randint(0, 4, (sequences, tokens + 2), dtype=torch.uint8)
+    length = torch.full((sequences,), tokens + 2)
+    ids = kmer_ids(codes.long(), 3)
+    config = BertConfig(
+        vocab_size=65,
+        hidden_size=256,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        intermediate_size=1024,
+        max_position_embeddings=348,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.0,  # as encre's default: both sides then take the fused attention
+    )
+    ours = encre.build_model(encre.TransformerConfig(), tasks=encre.screen_tasks()).train()
+    theirs = BertModel(config, add_pooling_layer=False).train()
+    head = torch.nn.Linear(256, 10)
+    optimizers = {
+        "ours": torch.optim.AdamW(ours.parameters(), lr=1e-4, fused=True),
+        "theirs": torch.optim.AdamW([*theirs.parameters(), *head.parameters()], lr=1e-4),
+    }
+    target_values = torch.randint(0, 2, (sequences, 10)).float()
+
+    def step(side: str, logits: torch.Tensor) -> None:
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, target_values).backward()
+        optimizers[side].step()
+        optimizers[side].zero_grad()
+
+    ratios = in_turn(
+        lambda: step("ours", ours(codes, length)),
+        lambda: step("theirs", head(theirs(input_ids=ids).last_hidden_state.mean(1))),
+        times=3 if quick else 9,
+    )
+    rows.add(name, ratios, "x", target=target)
+
+
+def buckets(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
+    """The Transformer on elements of 150-350 bp: batches of like length against random batches of the same rows."""
+    small = encre.TransformerConfig(width=64, layers=2, feed_forward=256)
+    training = training_of(data, small if quick else encre.TransformerConfig(), work / "buckets", batch_size=16)
+    training.model.train()
+    chosen = np.random.default_rng(0).permutation(len(data.train))[: 16 * 8 * (2 if quick else 1)]
+
+    def epoch(bucketing: bool) -> None:
+        config = training.config.model_copy(update={"bucketing": bucketing})
+        for batch in sampling.batches(chosen, training.length, config, epoch=0):
+            training.step(data.train.batch(batch))
+
+    ratios = in_turn(lambda: epoch(True), lambda: epoch(False), times=3 if quick else 4)
+    rows.add("length buckets: random batches / buckets", ratios, "x", target=1.15)
+
+
+def skill(rows: Rows, work: Path, *, quick: bool) -> None:
+    """The CNN of the quickstart against the 5-mer regression, test chr1: least lower end of the four intervals."""
+    name = "CNN - 5-mer AUROC, lowest interval end of 4 cell lines"
+    folder = os.environ.get("ENCRE_DATA", str(REPOSITORY.parent / "shared" / "data"))
+    if not Path(folder, "dhs").is_dir():
+        rows.skip(name, "AUROC", 0.0, f"no development data at {folder} (set ENCRE_DATA)")
+        return
+    table = pl.read_csv(Path(folder, "dhs", "dhs_200bp_4celltypes_hg38.tsv.gz"), separator="\t")
+    lines = {c: c.split("_")[0] for c in table.columns if "_ENCL" in c}
+    names = {"chr": "chrom", "seq_start": "start", "seq_end": "end", **lines}
+    splits = {"training": "train", "validation": "valid", "test": "test"}
+    table = table.rename(names).with_columns(split=pl.col("data_label").replace_strict(splits))
+    table.select(*names.values(), "split", "sequence").write_csv(work / "dhs.tsv", separator="\t")
+    config = encre.DatasetConfig.parse(
+        {
+            "source": {
+                "kind": "table",
+                "file": str(work / "dhs.tsv"),
+                "tasks": {"cell_line": list(lines.values())},
+                "split_column": "split",
+            },
+            "split": {"by": "column"},
+        }
+    )
+    data = encre.build_dataset(config, out=work / "dhs")
+    run = work / "cnn"
+    encre.fit(QUICK_CNN, data, encre.TrainConfig(epochs=1 if quick else 6, learning_rate=3e-3), out=run)
+    found = encre.evaluate(run)["differences"]["kmer5"]["tasks"]
+    ends = [found[line]["auroc"]["low"] for line in lines.values()]
+    rows.add(name, [min(ends)], "AUROC", target=0.0)
+
+
+def answers(rows: Rows, *, quick: bool) -> None:
+    """Seconds of a whole process: the command line's help, and the import (which must not load torch)."""
+    commands = {
+        "encre --help": ([sys.executable, "-m", "encre", "--help"], 0.3),
+        "import encre": ([sys.executable, "-c", "import encre, sys; assert 'torch' not in sys.modules"], 0.5),
+    }
+    for name, (command, target) in commands.items():
+        seconds = []
+        for _ in range(6 if quick else 15):
+            begun = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - begun)
+        rows.add(name, seconds[1:], "s", target=target, at_most=True)
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    rows = Rows(json_only=options.json)
+    quick = options.quick
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        answers(rows, quick=quick)
+        transformer(rows, quick=quick)
+        data = dataset_build(rows, work, quick=quick)
+        batches(rows, data, quick=quick)
+        feeding(rows, data, work, quick=quick)
+        precision(rows, data, work, quick=quick)
+        buckets(rows, data, work, quick=quick)
+        skill(rows, work, quick=quick)
+    rows.close()
+
+
+if __name__ == "__main__":
+    main()
