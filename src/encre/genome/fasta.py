@@ -30,6 +30,8 @@ def _make_table() -> bytes:
         code = b"ACGT".find(letter)
         table[letter] = 4 if code < 0 else code
         table[letter + 32] = table[letter] | SOFT_MASK
+    for gap in b"-*.":
+        table[gap] = 4
     return bytes(table)
 
 
@@ -206,7 +208,7 @@ def _translate(text: bytes, offset: int, path: str | Path) -> bytes:
 
 
 def _explain_bad(text: bytes, offset: int, path: str | Path) -> NoReturn:
-    found = re.search(rb"[^A-Za-z\s]", text)
+    found = re.search(rb"[^A-Za-z\s*.-]", text)
     at = found.start() if found else 0
     line, column = _lines_at(path, [offset + at])[0]
     letter = text[at : at + 1].decode("latin-1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from encre.errors import FormatError
+from encre.errors import ConfigError, FormatError
+from encre.genome.assembly import Assembly, get_assembly
 from encre.ledger import Ledger
+from encre.progress import SILENT, Progress
 from encre.reproducibility import sha256_file
 from encre.tables import place
-from encre.tasks import TaskSet
+from encre.tasks import Task, TaskSet
 
 #: Columns that every source gives, with their types; the targets stand behind them.
 COLUMNS = {
@@ -92,6 +94,44 @@ def describe(path: str | Path, *, form: str, licence: str = "not stated by the f
         "licence": licence,
         "form": form,
     }
+
+
+def with_lengths(name: str, genome: str, *, progress: Progress = SILENT) -> Assembly:
+    """The named assembly; a custom one (``"custom:NAME"``) with the lengths of its genome file, if that is there.
+
+    Parameters
+    ----------
+    name
+        As a config names it.
+    genome
+        FASTA or 2bit of it; it is opened (and, the first time, imported) only for a custom assembly.
+    progress
+        Where the import reports.
+    """
+    assembly = get_assembly(name)
+    if assembly.is_custom and genome and Path(genome).is_file():
+        from encre.genome.store import Genome
+
+        return Assembly(assembly.name, Genome(genome, assembly=assembly, progress=progress).lengths)
+    return assembly
+
+
+def group_tasks(groups: Mapping[str, Sequence[str]], *, where: str) -> TaskSet:
+    """Tasks of a user's own data: group -> target columns, named as the columns; one column alone is binary.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, a name stands twice, or a target has the name of a column that elements have anyway.
+    """
+    tasks = TaskSet(
+        Task(name, group, "binary" if len(names) == 1 else "multilabel")
+        for group, names in groups.items()
+        for name in names
+    )
+    if taken := [task.name for task in tasks if task.name in (*COLUMNS, "group", "line", "name", "length", "index")]:
+        raise ConfigError(f"a target cannot be called '{taken[0]}': every element has that column", where=where)
+    return tasks
 
 
 def read_splits(values: pl.Series, *, where: object, lines: pl.Series | None = None) -> pl.Series:

@@ -16,12 +16,12 @@ from pydantic import Field
 
 from encre.config import Config
 from encre.errors import ConfigError, DataError, FormatError, nearest
-from encre.genome.assembly import GRCH38, Assembly
+from encre.genome.assembly import Assembly
 from encre.genome.bed import canonical_names, check_bounds
 from encre.genome.intervals import pack
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
-from encre.sources.elements import Elements, arrange, describe
+from encre.sources.elements import Elements, arrange, describe, with_lengths
 from encre.tables import Column, first_row, place, read_rows
 from encre.tasks import TISSUES, screen_tasks
 
@@ -84,7 +84,7 @@ class _Registry(NamedTuple):
 
 
 def read_screen(
-    settings: ScreenSettings, *, assembly: Assembly | None = GRCH38, progress: Progress = SILENT
+    settings: ScreenSettings, *, assembly: Assembly | None = None, progress: Progress = SILENT
 ) -> Elements:
     """Read a registry and its tissue files.
 
@@ -93,7 +93,7 @@ def read_screen(
     settings
         What to read and how to join.
     assembly
-        Chromosome names and lengths to check against; None checks neither.
+        Chromosome names and lengths to check against, instead of those that the settings name.
     progress
         Follows the files.
 
@@ -113,6 +113,7 @@ def read_screen(
     if not settings.tissues:
         raise ConfigError("no tissue is named", remedy='Write [source.tissues] with brain = "brain.bed" and so on.')
     tasks = screen_tasks(settings.tissues)
+    assembly = assembly or with_lengths(settings.assembly, settings.genome, progress=progress)
     ledger, files = Ledger(), []
     with progress.track("read", 1 + len(settings.tissues), "files") as advance:
         registry = _read_registry(settings.registry, assembly)
@@ -136,7 +137,7 @@ def read_screen(
     return Elements(table, tasks, ledger, files)
 
 
-def _read_registry(path: str, assembly: Assembly | None) -> _Registry:
+def _read_registry(path: str, assembly: Assembly) -> _Registry:
     """The registry with normalised classes; every row is checked."""
     frame, count = _read(path, _REGISTRY_FORMS, assembly, what="a SCREEN registry file")
     classes, ctcf = _split_class(frame["class"], frame["line"], path=path, known=(*V4_CLASSES, *V3_CLASSES))
@@ -161,7 +162,7 @@ def _read_registry(path: str, assembly: Assembly | None) -> _Registry:
 
 
 def _join_tissue(
-    path: str, registry: _Registry, *, settings: ScreenSettings, assembly: Assembly | None
+    path: str, registry: _Registry, *, settings: ScreenSettings, assembly: Assembly
 ) -> tuple[np.ndarray, dict[str, int | float | str]]:
     """Activity of every registry element in one tissue: (N,) float32, and the counts for the ledger."""
     frame, _ = _read(path, _TISSUE_FORMS, assembly, what="a SCREEN tissue file")
@@ -256,7 +257,7 @@ def _choose_join(join: str, registry: bool, tissue: bool, path: str) -> bool:
 
 
 def _read(
-    path: str, forms: dict[int, tuple[Column, ...]], assembly: Assembly | None, *, what: str
+    path: str, forms: dict[int, tuple[Column, ...]], assembly: Assembly, *, what: str
 ) -> tuple[pl.DataFrame, int]:
     """Rows of a file whose form is told by its column count, with canonical chromosome names, all in bounds."""
     row = first_row(path)
@@ -269,7 +270,7 @@ def _read(
             got=f"{count}: '{' | '.join(row.fields)[:60]}'",
         )
     frame = canonical_names(read_rows(path, columns=forms[count]), assembly)
-    check_bounds(frame, assembly.lengths if assembly else None, where=path)
+    check_bounds(frame, assembly.lengths, where=path)
     return frame, count
 
 
