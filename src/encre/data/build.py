@@ -145,7 +145,8 @@ def _genome(
 def _assembly(genome: Genome | None, config: DatasetConfig) -> str:
     if genome is not None:
         return str(getattr(genome.assembly, "name", genome.assembly))
-    return str(getattr(config.source, "assembly", "") or "")
+    kind = getattr(config.source, "kind", "")
+    return str(getattr(config.source, "assembly", "GRCh38" if kind == "dhs" else ""))
 
 
 def _with_columns(rows: Rows) -> Rows:

@@ -272,9 +272,9 @@ class Subset:
         codes = windows(self.dataset._roomy, begin, width)
         if reverse is not None and width:
             turned = np.flatnonzero(reverse)
-            codes[turned] = complement(codes[turned])[:, ::-1]
+            codes[turned] = complement(codes.take(turned, axis=0))[:, ::-1]
         blank_beyond(codes, length)
-        targets, mask = self._filled[rows], self.target_mask[rows]
+        targets, mask = self._filled.take(rows, axis=0), self.target_mask.take(rows, axis=0)
         return Batch(codes, length, targets, mask, self.index[rows])
 
     def _check_shift(self, shift: np.ndarray) -> None:

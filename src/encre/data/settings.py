@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from encre.config import Config, override, read_toml
 from encre.data.negatives import NEGATIVES
-from encre.errors import nearest
+from encre.errors import ConfigError, nearest
 from encre.sources.registry import SOURCES
 
 #: Keys of [source] that hold paths; relative ones are resolved against the config file's folder.
@@ -113,13 +113,17 @@ class DatasetConfig(Config):
     def _source(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        kind = values.get("kind")
-        if kind not in SOURCES:
-            raise ValueError(f"there is no source of kind '{kind}'. {nearest(str(kind), SOURCES)}")
-        settings = SOURCES[kind][0]
-        if unknown := [key for key in values if key not in settings.model_fields]:
-            raise ValueError(f"unknown key '{unknown[0]}' in [source]. {nearest(unknown[0], settings.model_fields)}")
-        return settings.model_validate(values)
+        if problem := _source_problem(values):
+            raise ValueError(f"{problem[0]}. {problem[1]}")
+        return SOURCES[values["kind"]][0].model_validate(values)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str | Path = "") -> Self:
+        """Check plain values (as TOML gives them); as :meth:`Config.parse`, and [source] by its kind."""
+        source = values.get("source")
+        if isinstance(source, Mapping) and (problem := _source_problem(source)):
+            raise ConfigError(problem[0], where=str(where) or cls.__name__, remedy=problem[1])
+        return super().parse(values, where=where)
 
     @classmethod
     def from_toml(cls, path: str | Path, *, overrides: Iterable[str] = ()) -> Self:
@@ -129,6 +133,18 @@ class DatasetConfig(Config):
         if isinstance(source, dict):
             values["source"] = _beside(source, Path(path).resolve().parent)
         return cls.parse(values, where=path)
+
+
+def _source_problem(source: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What is wrong with [source]'s kind or keys, and the remedy; None when nothing is."""
+    kind = source.get("kind")
+    if kind not in SOURCES:
+        return f"there is no source of kind '{kind}' in [source]", nearest(str(kind), SOURCES)
+    known = SOURCES[str(kind)][0].model_fields
+    for key in source:
+        if key not in known:
+            return f"unknown key '{key}' in [source]", nearest(key, known)
+    return None
 
 
 def _beside(source: dict[str, Any], folder: Path) -> dict[str, Any]:
