@@ -109,14 +109,13 @@ def _overrides(seed: int | None, device: str | None) -> list[str]:
 
 def _quickstart(out: Path, *, fast: bool, overrides: Sequence[str], begun: float, progress: Progress) -> Quickstart:
     from encre.data.build import DatasetConfig, build_dataset
-    from encre.report.cards import write_dataset_card, write_model_card
+    from encre.report.cards import write_model_card
     from encre.report.html import write_report
     from encre.train.assess import evaluate
 
     progress.say("1 of 4  Building the dataset from the DHS table that encre ships")
     config = DatasetConfig.from_toml(CONFIGS / "dataset.toml", overrides=FAST_DATASET if fast else ())
     dataset = build_dataset(config, out=out / "data", progress=progress)
-    write_dataset_card(dataset.path)
     progress.say(f"2 of 4  Training {len(MODELS)} models ({_split_sizes(dataset)})")
     runs = {}
     for name in MODELS:
@@ -144,7 +143,7 @@ def _train(name: str, dataset: Any, out: Path, *, overrides: Sequence[str], prog
 
 
 def _split_sizes(dataset: Any) -> str:
-    return ", ".join(f"{len(getattr(dataset, split).index):,} {split}" for split in ("train", "valid", "test"))
+    return ", ".join(f"{split['rows']:,} {name}" for name, split in dataset.manifest["splits"].items())
 
 
 def budget_in_words(name: str, run: Path) -> str:

@@ -33,14 +33,12 @@ def build(
     from encre.data.build import DatasetConfig, build_dataset
     from encre.files import refuse_occupied
 
+    refuse_occupied(out)
     session = session_of(context)
     settings = DatasetConfig.from_toml(config, overrides=session.overrides(assign, seed="split.seed"))
-    refuse_occupied(out)
     dataset = build_dataset(settings, out=out, progress=session.progress)
     from encre.cli.show import describe_dataset, draw_dataset
-    from encre.report.cards import write_dataset_card
 
-    write_dataset_card(dataset.path)
     session.show(describe_dataset(dataset), lambda console: draw_dataset(console, dataset))
 
 

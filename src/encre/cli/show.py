@@ -56,78 +56,64 @@ def kind_of(path: Path) -> str:
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Plain values about a dataset."""
     manifest = dataset.manifest
+    shown = ("name", "digest", "assembly", "sequence", "splits", "kinds", "ledger", "audit", "sources", "provenance")
     return {
         "kind": "dataset",
         "path": str(dataset.path),
-        "name": manifest.get("name"),
-        "digest": dataset.digest,
-        "assembly": manifest.get("assembly"),
-        "sequence": manifest.get("sequence"),
         "tasks": [{"name": t.name, "group": t.group, "kind": t.kind} for t in dataset.tasks],
-        "splits": _splits(dataset),
-        "ledger": dataset.ledger.to_list(),
-        "audit": dataset.audit,
-        "sources": manifest.get("sources"),
-        "provenance": manifest.get("provenance"),
+        **{key: manifest.get(key) for key in shown},
     }
 
 
 def draw_dataset(console: Console, dataset: Dataset) -> None:
     """Splits, ledger and audit of a dataset."""
     manifest = dataset.manifest
-    sequence = manifest.get("sequence", {})
-    console.print(f"[bold]dataset[/bold] {manifest.get('name')}  ·  {dataset.path}")
-    shape = (
-        f"windows of {sequence.get('width')} bp"
-        if sequence.get("mode") == "window"
-        else f"elements of {sequence.get('min_length')}-{sequence.get('max_length')} bp"
-    )
-    console.print(f"{shape}  ·  {manifest.get('assembly') or 'no assembly'}  ·  digest {str(dataset.digest)[:12]}")
-    draw_splits(console, _splits(dataset))
-    ledger = Table("step", "in", "dropped", "added", "out", title="Ledger: no row disappears uncounted", expand=False)
+    sequence = manifest["sequence"]
+    shortest, longest = sequence["min_length"], sequence["max_length"]
+    width = f"{shortest:,}" if shortest == longest else f"{shortest:,}-{longest:,}"
+    shape = f"{'windows' if sequence['mode'] == 'window' else 'elements'} of {width} bp"
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in manifest.get("kinds", {}).items())
+    console.print(f"[bold]dataset {manifest['name']}[/bold]  ·  {dataset.path}")
+    console.print(f"{kinds}  ·  {shape}  ·  {manifest['assembly'] or 'no assembly'}  ·  digest {dataset.digest[:12]}")
+    _draw_splits(console, manifest["splits"])
+    ledger = Table("step", "in", "dropped", "added", "out", title="Ledger: no row disappears uncounted")
     for step in dataset.ledger.steps:
-        dropped = _counts(step.dropped)
-        ledger.add_row(step.name, f"{step.rows_in:,}", dropped, _counts(step.added), f"{step.rows_out:,}")
-        for note, count in step.notes.items():
-            ledger.add_row(f"  [dim]{note}: {_number(count)}[/dim]", "", "", "", "")
+        notes = "".join(f"\n  [dim]{note}: {_number(count)}[/dim]" for note, count in step.notes.items())
+        dropped, added = _counts(step.dropped), _counts(step.added)
+        ledger.add_row(step.name + notes, f"{step.rows_in:,}", dropped, added, f"{step.rows_out:,}")
     console.print(ledger)
     draw_audit(console, dataset.audit)
 
 
-def draw_splits(console: Console, splits: list[dict[str, Any]]) -> None:
-    """Rows, and positives of each task, by split."""
-    tasks = list(splits[0]["positives"]) if splits else []
-    table = Table("split", "rows", *tasks, title="Rows, and positives of each task")
-    for split in splits:
-        positives, measured = split["positives"], split["measured"]
-        cells = [f"{positives[t]:,} of {measured[t]:,}" if measured[t] else "not measured" for t in tasks]
-        table.add_row(split["split"], f"{split['rows']:,}", *cells)
+def _draw_splits(console: Console, splits: Mapping[str, Any]) -> None:
+    """Positives of each task by split: rows are tasks, so that nine tissues fit a terminal."""
+    heads = [f"{name}: {split['rows']:,} rows" for name, split in splits.items()]
+    table = Table("positives of measured", *heads, title="Splits")
+    for task in next(iter(splits.values()))["tasks"]:
+        table.add_row(task, *(_share(split["tasks"][task]) for split in splits.values()))
     console.print(table)
+
+
+def _share(counts: Mapping[str, int]) -> str:
+    if "measured" in counts:
+        return f"{counts['measured']:,} measured"
+    measured = counts["positive"] + counts["negative"]
+    return f"{counts['positive']:,} of {measured:,} ({counts['positive'] / measured:.0%})" if measured else "none"
 
 
 def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
-    """The audit as its leaves, one a line."""
-    table = Table("check", "found", title="Audit: leakage across splits, and what shortcuts alone would score")
-    for name, value in _leaves(audit):
-        table.add_row(name, _number(value))
+    """Leakage in one sentence, and what length, GC and N share alone would score."""
+    leakage, shortcuts = audit["leakage"], audit["shortcuts"]
+    if leakage["pairs"]:
+        found = ", ".join(f"{count:,} {splits}" for splits, count in leakage["by_splits"].items() if count)
+        console.print(f"Leakage: {leakage['pairs']:,} pairs of equal sequences stand in two splits ({found}).")
+    else:
+        console.print("Leakage: no sequence, and no reverse complement of one, stands in two splits.")
+    table = Table("task", "length", "GC", "N share", title=f"Shortcuts: AUROC on {shortcuts['split']} of each alone")
+    for task, scores in shortcuts["tasks"].items():
+        cells = ("-" if (v := scores[name]) is None else f"{v:.3f}" for name in ("length", "gc", "n_share"))
+        table.add_row(task, *cells)
     console.print(table)
-
-
-def _splits(dataset: Dataset) -> list[dict[str, Any]]:
-    found = []
-    for name in ("train", "valid", "test"):
-        subset = getattr(dataset, name)
-        mask = subset.target_mask
-        positives = ((subset.targets > 0.5) & mask).sum(0)
-        found.append(
-            {
-                "split": name,
-                "rows": len(subset.index),
-                "measured": dict(zip(dataset.tasks.names, mask.sum(0).tolist(), strict=True)),
-                "positives": dict(zip(dataset.tasks.names, positives.tolist(), strict=True)),
-            }
-        )
-    return found
 
 
 # -------------------------------------------------------------------------------------------------- runs
@@ -187,11 +173,48 @@ def draw_doctor(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Placeholder until the evaluation's form is known."""
+    """One row a model, then one a baseline: macro AUROC and AUPRC of each task group, with intervals.
+
+    Parameters
+    ----------
+    console
+        Where to.
+    evaluations
+        Name -> ``evaluation.json`` of a run; the baselines shown are those of each new dataset once.
+    """
+    first = next(iter(evaluations.values()))
+    groups = list(first["groups"])
+    blocks = first["blocks"]
+    title = f"{first['split']}: {first['rows']:,} rows, intervals from {blocks['count']} {blocks['kind']} blocks"
+    heads = [f"{group} {metric}" for group in groups for metric in ("AUROC", "AUPRC")]
+    table = Table("", *heads, f"{groups[-1]} AUROC over 5-mers", title=title)
+    for name, values in evaluations.items():
+        over = values.get("differences", {}).get("kmer5", {}).get("all", {})
+        difference = over.get(f"{groups[-1]}/macro", {}).get("auroc")
+        table.add_row(f"[bold]{name}[/bold]", *_group_cells(values, groups), _interval(difference, sign=True))
+    table.add_section()
+    for name, values in first["baselines"].items():
+        table.add_row(name, *_group_cells(values, groups), "")
+    console.print(table)
 
 
-def draw_comparison(console: Console, result: Any) -> None:
-    """Placeholder until the comparison's form is known."""
+def _group_cells(values: Mapping[str, Any], groups: list[str]) -> list[str]:
+    macros = [values["groups"].get(group, {}).get("macro", {}) for group in groups]
+    return [_interval(macro.get(metric)) for macro in macros for metric in ("auroc", "auprc")]
+
+
+def draw_comparison(console: Console, result: Mapping[str, Any]) -> None:
+    """Paired differences of every two runs, by group and task."""
+    blocks = result["blocks"]
+    title = f"differences on {result['split']}, intervals from {blocks['count']} {blocks['kind']} blocks"
+    table = Table("runs", "scope", "task", "AUROC", "AUPRC", title=title)
+    for pair in result["pairs"]:
+        for scope, names in pair["differences"].items():
+            for name, metrics in names.items():
+                cells = [_interval(metrics.get(metric), sign=True) for metric in ("auroc", "auprc")]
+                table.add_row(f"{pair['a']} - {pair['b']}", scope, name, *cells)
+        table.add_section()
+    console.print(table)
 
 
 # --------------------------------------------------------------------------------------------- the cells
@@ -206,6 +229,17 @@ def _leaves(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
         yield prefix, f"{len(value)} listed (see --json)"
     else:
         yield prefix, value
+
+
+def _interval(value: Mapping[str, Any] | None, *, sign: bool = False) -> str:
+    """``0.912 [0.904, 0.920]``; a dash where it is not defined."""
+    if not value or value.get("value") is None:
+        return "-"
+    form = "+.3f" if sign else ".3f"
+    text = f"{value['value']:{form}}"
+    if value.get("low") is None:
+        return text
+    return f"{text} \\[{value['low']:{form}}, {value['high']:{form}}]"
 
 
 def _counts(reasons: Mapping[str, int]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from encre.cli.session import EPILOG, session_of
+from encre.errors import ConfigError, FolderError
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders.")]
 DataFolder = Annotated[
@@ -39,7 +41,8 @@ def train(
     overrides = session.overrides(assign, seed="train.seed", device="train.device")
     settings = RunConfig.from_toml(config, overrides=overrides)
     dataset = Dataset.open(data)
-    if not resume and "RANK" not in _environment():
+    if not resume and "RANK" not in os.environ:  # under torchrun another process may have begun to write
+        _refuse_unfinished(out)
         refuse_occupied(out)
     from encre.cli.show import describe_run, draw_run
     from encre.models.registry import model_config
@@ -48,6 +51,13 @@ def train(
     progress = session.progress
     fit(model_config(settings.model), dataset, settings.train, out=out, resume=resume, progress=progress)
     session.show(describe_run(out), lambda console: draw_run(console, out))
+
+
+def _refuse_unfinished(out: Path) -> None:
+    if (out / "state").is_dir() and not (out / "manifest.json").is_file():
+        raise FolderError(
+            "an unfinished training lies here", where=out, remedy="Go on with --resume, or name a new folder."
+        )
 
 
 def evaluate(
@@ -62,28 +72,29 @@ def evaluate(
     Writes predictions, calibration, evaluation.json and the model card into each run.
     """
     from encre.cli.show import draw_evaluations
+    from encre.evaluate.runs import run_names
     from encre.report.cards import write_model_card
     from encre.train.assess import evaluate as judge
 
     session = session_of(context)
-    found = judge(runs, data=data, split=split, progress=session.progress)
+    chosen = {"seed": session.seed or 0, "device": session.device or "auto"}
+    found = judge(runs, data=data, split=split, progress=session.progress, **chosen)
     results = found if isinstance(found, list) else [found]
     for run in runs:
         write_model_card(run)
-    named = dict(zip([run.name for run in runs], results, strict=True))
+    named = dict(zip(run_names(runs), results, strict=True))
     session.show(named, lambda console: draw_evaluations(console, named))
 
 
 def compare(context: typer.Context, runs: Runs) -> None:
     """Compare runs on the same rows: paired differences."""
     from encre.cli.show import draw_comparison
-    from encre.errors import ConfigError
-    from encre.train.assess import compare as judge
+    from encre.evaluate.runs import compare_runs
 
     if len(runs) < 2:
         raise ConfigError("a comparison needs two runs or more", got=f"{len(runs)}", remedy="Name another run.")
     session = session_of(context)
-    result = judge(runs)
+    result = compare_runs(runs, seed=session.seed or 0)
     session.show(result, lambda console: draw_comparison(console, result))
 
 
@@ -98,9 +109,3 @@ def report(
 
     page = write_report(runs, out=out)
     session_of(context).show({"report": str(page)}, lambda console: console.print(f"{page}"))
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)

@@ -196,7 +196,7 @@ def from_intervals(
     names: Sequence[str] | None = None,
 ) -> Records:
     """Fetch intervals from a genome; windows around the centre may reach over an end (filled with N)."""
-    chrom = [interval.chrom for interval in intervals]
+    chrom = [genome.name_of(interval.chrom) or interval.chrom for interval in intervals]
     start = np.array([interval.start for interval in intervals], np.int64)
     end = np.array([interval.end for interval in intervals], np.int64)
     for interval in intervals:
@@ -228,24 +228,10 @@ def gather(
 
 def read_fasta(path: Path) -> Records:
     """Read a FASTA, plain or gzip; names are the first words of the headers."""
-    content = read_bytes(path).replace(b"\r", b"")
-    if content.lstrip()[:1] != b">":
-        raise FormatError("this is not a FASTA", where=path, expected="a first line that begins with '>'")
-    names: list[str] = []
-    texts: list[str] = []
-    line = 1 + content[: content.index(b">")].count(b"\n")
-    for record in content[content.index(b">") + 1 :].split(b"\n>"):
-        header, _, body = record.partition(b"\n")
-        words = header.split()
-        name = words[0].decode("utf-8", "replace") if words else f"record_{len(names) + 1}"
-        letters = body.translate(None, b" \t\n")
-        if not letters:
-            raise SequenceError(f"the record '{name}' has no sequence", where=f"{path}, line {line}")
-        names.append(name)
-        texts.append(letters.decode("ascii", "replace"))
-        line += record.count(b"\n") + 1
-    codes, offsets = _encode(texts, str(path))
-    return Records(names, codes, offsets, source=str(path))
+    from encre.genome import fasta
+
+    found = fasta.read_fasta(path)
+    return Records(found.names, found.codes, found.offsets, source=str(path))
 
 
 def _encode(texts: list[str], source: str) -> tuple[np.ndarray, np.ndarray]:

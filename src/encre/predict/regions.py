@@ -32,17 +32,14 @@ def read_regions(path: str | Path, genome: Genome, *, width: int | None = None) 
     FormatError, IntervalError, UnknownChromosomeError
         Naming the file and the line.
     """
-    from encre.genome.bed import check_bounds, read_bed
+    from encre.genome.bed import read_bed
 
-    frame = read_bed(path, lengths=genome.lengths)
-    check_bounds(frame, genome.lengths, where=path)
+    frame = read_bed(path, assembly=genome.assembly, lengths=genome.lengths)
+    region = pl.concat_str(pl.col("chrom"), pl.lit(":"), pl.col("start") + 1, pl.lit("-"), pl.col("end"))
+    unnamed = pl.col("name").is_in(["", "."])
+    names = frame.select(pl.when(unnamed).then(region).otherwise(pl.col("name")).alias("name"))["name"].to_list()
     chrom = frame["chrom"].to_list()
     start, end = frame["start"].to_numpy(), frame["end"].to_numpy()
-    names = None
-    if "name" in frame.columns and frame["name"].null_count() < frame.height:
-        region = pl.concat_str(pl.col("chrom"), pl.lit(":"), pl.col("start") + 1, pl.lit("-"), pl.col("end"))
-        given = pl.when(pl.col("name").is_in(["", "."])).then(None).otherwise(pl.col("name"))
-        names = frame.select(given.fill_null(region).alias("name"))["name"].to_list()
     return gather(genome, chrom, start, end=end, width=width, names=names, source=str(path))
 
 
