@@ -77,6 +77,29 @@ def place(path: object, line: int | None = None, column: int | None = None, name
     return f"{text} ({name})" if name else text
 
 
+def categories(values: pl.Series) -> tuple[np.ndarray, list[str]]:
+    """The different texts of a column, and which of them each row has.
+
+    Parameters
+    ----------
+    values
+        Text or categorical, without nulls (N,).
+
+    Returns
+    -------
+    tuple
+        Numbers (N,) int64 into the list of texts; every text in the list occurs.
+    """
+    values = values if values.dtype == pl.Categorical else values.cast(pl.String).cast(pl.Categorical)
+    physical = values.to_physical().to_numpy()
+    found = np.flatnonzero(np.bincount(physical, minlength=1))
+    rank = np.zeros(int(found[-1]) + 1 if len(found) else 1, dtype=np.int64)
+    example = np.zeros_like(rank)
+    rank[found] = np.arange(len(found))
+    example[physical] = np.arange(len(physical))  # any row that has it
+    return rank[physical], values.gather(example[found]).cast(pl.String).to_list()
+
+
 def first_row(path: str | Path, *, separator: str = "\t", comments: bool = True) -> Row:
     """The first line that is neither blank nor (with ``comments``) a comment, ``track`` or ``browser`` line.
 
@@ -358,7 +381,9 @@ def _problem(column: Column, text: str) -> str:
     except ValueError:
         return "this is not a number" if text.strip() else "a number is missing"
     if column.kind == "int" and (not _INTEGER.match(text) or abs(value) > 2**62):
-        return "this is not a whole number" if abs(value) < 2**62 else "this number is too large"
+        if abs(value) >= 2**62:
+            return "this number is too large"
+        return "this number is fractional" if value != int(value) else "this is not a whole number"
     if column.minimum is not None and value < column.minimum:
         return "this number is negative" if column.minimum == 0 else f"this number is below {column.minimum}"
     return ""

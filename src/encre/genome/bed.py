@@ -11,7 +11,7 @@ import polars as pl
 
 from encre.errors import FormatError, IntervalError, UnknownChromosomeError, nearest
 from encre.genome.assembly import Assembly
-from encre.tables import Column, first_row, place, read_rows
+from encre.tables import Column, categories, first_row, place, read_rows
 
 _POSITION = (Column("chrom", "category"), Column("start", "int", 0), Column("end", "int", 0))
 _NAMED = (Column("name"), Column("score", "float"), Column("strand"))
@@ -69,21 +69,21 @@ def read_bed(
     frame = read_rows(path, columns=columns, header=header)
     missing = {"name": pl.lit(""), "score": pl.lit(float("nan")), "strand": pl.lit(".")}
     frame = frame.with_columns(value.alias(name) for name, value in missing.items() if name not in frame.columns)
-    frame = canonical_names(frame, assembly)
+    frame = canonical_names(frame, assembly).with_columns(pl.col("chrom").cast(pl.String))
     check_bounds(frame, lengths, where=path)
     order = [c.name for c in [*known[: max(count, 6)]] if c.name in frame.columns]
     return frame.select([*order, "line"])
 
 
 def canonical_names(frame: pl.DataFrame, assembly: Assembly | None) -> pl.DataFrame:
-    """Bring the ``chrom`` column to an assembly's names, as text; what it does not know stays as it is."""
-    chrom = frame["chrom"].cast(pl.String)
-    if assembly is not None and not assembly.is_custom:
-        names = chrom.unique().to_list()
-        renamed = {name: assembly.canonical(name) or name for name in names}
-        if any(old != new for old, new in renamed.items()):
-            chrom = chrom.replace(renamed)
-    return frame.with_columns(chrom.alias("chrom"))
+    """Bring the ``chrom`` column to an assembly's names; what it does not know stays as it is."""
+    if assembly is None or assembly.is_custom:
+        return frame
+    numbers, names = categories(frame["chrom"])
+    renamed = [assembly.canonical(name) or name for name in names]
+    if renamed == names:
+        return frame
+    return frame.with_columns(pl.Series("chrom", renamed, dtype=frame["chrom"].dtype).gather(numbers))
 
 
 def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, where: object) -> None:
@@ -110,14 +110,14 @@ def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, wher
     _refuse(frame, end <= start, "the end is not beyond the start", where=where)
     if not lengths:
         return
-    chrom = frame["chrom"].cast(pl.String)
-    limit = chrom.replace_strict(list(lengths), list(lengths.values()), default=-1, return_dtype=pl.Int64).to_numpy()
+    numbers, names = categories(frame["chrom"])
+    limit = np.array([lengths.get(name, -1) for name in names], dtype=np.int64)[numbers]
     if (limit < 0).any():
         row = int(np.argmax(limit < 0))
         raise UnknownChromosomeError(
-            f"the chromosome '{chrom[row]}' is not in the genome",
+            f"the chromosome '{names[numbers[row]]}' is not in the genome",
             where=_line(frame, row, where, column=1),
-            remedy=nearest(str(chrom[row]), list(lengths)[:30]),
+            remedy=nearest(names[numbers[row]], list(lengths)[:30]),
         )
     _refuse(frame, end > limit, "the interval reaches beyond its chromosome", where=where, limit=limit)
 

@@ -15,6 +15,7 @@ from encre.genome.cache import BASES, cache_root, open_cache, source_digest
 from encre.genome.fasta import CODE_BITS, SOFT_MASK
 from encre.genome.intervals import Interval
 from encre.progress import SILENT, Progress
+from encre.tables import categories
 
 Pad = Literal["N"] | None
 Names = Sequence[str] | pl.Series | np.ndarray
@@ -177,19 +178,16 @@ class Genome:
         return (self._bases[begin : begin + interval.width] & SOFT_MASK).astype(bool)
 
     def _locate(self, chrom: Names, start: np.ndarray, end: np.ndarray) -> _Rows:
-        names = pl.Series("chrom", chrom, dtype=None if isinstance(chrom, pl.Series) else pl.String)
-        found = names.cast(pl.String).unique().to_list()
-        homes = {name: self.name_of(name) for name in found if name is not None}
-        missing = [name for name in found if homes.get(name) is None]
-        if missing:
+        numbers, found = categories(chrom if isinstance(chrom, pl.Series) else pl.Series(chrom, dtype=pl.String))
+        homes = [self.name_of(name) for name in found]
+        if None in homes:
+            missing = found[homes.index(None)]
             raise UnknownChromosomeError(
-                f"the genome has no chromosome '{missing[0]}'",
+                f"the genome has no chromosome '{missing}'",
                 where=self.path,
-                remedy=nearest(str(missing[0]), list(self._index)[:30]),
+                remedy=nearest(missing, list(self._index)[:30]),
             )
-        places = np.array([self._index[str(homes[name])] for name in found], dtype=np.int64).reshape(-1, 2)
-        numbers = names.cast(pl.String).replace_strict(found, list(range(len(found))), return_dtype=pl.UInt32)
-        place = places[numbers.to_numpy()]
+        place = np.array([self._index[str(home)] for home in homes], dtype=np.int64).reshape(-1, 2)[numbers]
         starts, ends = np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64)
         return _Rows(chrom, starts, ends, place[:, 0], place[:, 1])
 

@@ -22,7 +22,7 @@ from encre.genome.intervals import pack
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
 from encre.sources.elements import Elements, arrange, describe, with_lengths
-from encre.tables import Column, first_row, place, read_rows
+from encre.tables import Column, categories, first_row, place, read_rows
 from encre.tasks import TISSUES, screen_tasks
 
 ENHANCER_CLASSES = ("pELS", "dELS")
@@ -140,23 +140,24 @@ def read_screen(
 def _read_registry(path: str, assembly: Assembly) -> _Registry:
     """The registry with normalised classes; every row is checked."""
     frame, count = _read(path, _REGISTRY_FORMS, assembly, what="a SCREEN registry file")
-    classes, ctcf = _split_class(frame["class"], frame["line"], path=path, known=(*V4_CLASSES, *V3_CLASSES))
+    classes = _classes(frame, path=path, known=(*V4_CLASSES, *V3_CLASSES))
     has_accession = _has_accessions(frame)
     if has_accession:
         _refuse_duplicates(frame, path)
-    found = set(classes.unique().to_list())
+    found = set(classes.names)
     version = "V4" if found & set(V4_CLASSES[3:]) else "V2 or V3" if found & set(V3_CLASSES[3:]) else "not told apart"
-    keys = _keys(frame)[0]
+    keys = np.sort(_keys(frame)[0])
     notes: dict[str, int | float | str] = {
         "form": f"{count} columns",
         "version by its classes": version,
-        "rows with coordinates of an earlier row": len(keys) - len(np.unique(keys)),
+        "rows with coordinates of an earlier row": int((keys[1:] == keys[:-1]).sum()),
     }
     # Without a single suffix the file does not tell about CTCF (in V4 it stands in a file of its own).
+    bound = pl.Series(classes.bound if any(classes.bound) else [None] * len(classes.bound), dtype=pl.Boolean)
     table = frame.select("chrom", "start", "end", "line").with_columns(
         (frame["accession"] if has_accession else pl.lit(None, dtype=pl.String)).alias("accession"),
-        classes.alias("ccre_class"),
-        (ctcf if ctcf.any() else pl.lit(None, dtype=pl.Boolean)).alias("ctcf_bound"),
+        pl.Series("ccre_class", classes.names, dtype=pl.String).gather(classes.rows),
+        bound.gather(classes.rows).alias("ctcf_bound"),
     )
     return _Registry(table, has_accession, notes)
 
@@ -167,9 +168,9 @@ def _join_tissue(
     """Activity of every registry element in one tissue: (N,) float32, and the counts for the ledger."""
     frame, _ = _read(path, _TISSUE_FORMS, assembly, what="a SCREEN tissue file")
     known = (*_TISSUE_CLASSES, *_UNMEASURED)
-    classes, _ = _split_class(frame["class"], frame["line"], path=path, known=known, lists=_UNMEASURED)
-    values = classes.is_in(ENHANCER_CLASSES).cast(pl.Float32).to_numpy().copy()
-    values[classes.is_in(_UNMEASURED).to_numpy()] = np.nan
+    classes = _classes(frame, path=path, known=known, lists=_UNMEASURED)
+    meaning = [np.nan if name in _UNMEASURED else float(name in ENHANCER_CLASSES) for name in classes.names]
+    values = np.array(meaning, dtype=np.float32)[classes.rows]
     by_accession = _choose_join(settings.join, registry.has_accession, _has_accessions(frame), path)
     match = _match_accessions(registry.table, frame) if by_accession else _match_keys(registry.table, frame)
     hit = match.rows >= 0
@@ -179,16 +180,17 @@ def _join_tissue(
     active = np.full(len(hit), np.nan, dtype=np.float32)
     active[hit] = values[match.rows[hit]]
     rows = match.rows[hit]
-    ours, theirs = _keys(registry.table, frame)
-    moved = int((ours[hit] != theirs[rows]).sum())
+    used = np.zeros(frame.height, dtype=bool)
+    used[rows] = True
+    moved = 0 if _same_places(registry.table, frame) else _count_moved(registry.table, frame, match.rows)
     _refuse_other_version(moved, hit, settings.max_unmatched, "have other coordinates in it", path=path)
     return active, {
         "joined on": named,
         "rows in the file": frame.height,
         "unmatched registry rows": missing,
-        "unmatched rows of the file": frame.height - match.duplicates - len(np.unique(rows)),
+        "unmatched rows of the file": frame.height - match.duplicates - int(used.sum()),
         "duplicate rows (first kept)": match.duplicates,
-        "reordered rows": int((rows != np.sort(rows)).sum()),
+        "reordered rows": 0 if (np.diff(rows) > 0).all() else int((rows != np.sort(rows)).sum()),
         "rows with other coordinates": moved,
         "active": int((active == 1).sum()),
         "not measured": int(np.isnan(active).sum()),
@@ -223,25 +225,43 @@ def _match_accessions(registry: pl.DataFrame, tissue: pl.DataFrame) -> _Match:
 
 
 def _match_keys(registry: pl.DataFrame, tissue: pl.DataFrame) -> _Match:
+    if _same_places(registry, tissue):
+        return _Match(np.arange(registry.height), 0)
     wanted, have = _keys(registry, tissue)
-    if len(wanted) == len(have) and np.array_equal(wanted, have):
-        return _Match(np.arange(len(wanted)), 0)
     keys, first = np.unique(have, return_index=True)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return _Match(np.where(keys[at] == wanted, first[at], -1), len(have) - len(keys))
 
 
+def _same_places(registry: pl.DataFrame, tissue: pl.DataFrame) -> bool:
+    """Whether both have the same intervals in the same order (the usual case, told without packing keys)."""
+    if registry.height != tissue.height:
+        return False
+    if not all(registry[name].equals(tissue[name]) for name in ("start", "end")):
+        return False
+    (ours, names), (theirs, other) = categories(registry["chrom"]), categories(tissue["chrom"])
+    position = {name: i for i, name in enumerate(names)}
+    return bool((np.array([position.get(name, -1) for name in other])[theirs] == ours).all())
+
+
+def _count_moved(registry: pl.DataFrame, tissue: pl.DataFrame, rows: np.ndarray) -> int:
+    """Registry rows whose match (N,) in the tissue file stands at other coordinates."""
+    ours, theirs = _keys(registry, tissue)
+    hit = rows >= 0
+    return int((ours[hit] != theirs[rows[hit]]).sum())
+
+
 def _keys(*frames: pl.DataFrame) -> list[np.ndarray]:
     """Packed (chrom, start, end) of every row of each frame, (N,) int64, comparable between them."""
-    names = sorted(set().union(*(frame["chrom"].unique() for frame in frames)))
-    number = {name: i for i, name in enumerate(names)}
+    columns = [categories(frame["chrom"]) for frame in frames]
+    number = {name: i for i, name in enumerate(sorted({name for _, names in columns for name in names}))}
     return [
         pack(
-            frame["chrom"].replace_strict(number, return_dtype=pl.Int64).to_numpy(),
+            np.array([number[name] for name in names], dtype=np.int64)[rows],
             frame["start"].to_numpy(),
             frame["end"].to_numpy(),
         )
-        for frame in frames
+        for frame, (rows, names) in zip(frames, columns, strict=True)
     ]
 
 
@@ -294,33 +314,41 @@ def _refuse_duplicates(frame: pl.DataFrame, path: str) -> None:
     )
 
 
-def _split_class(
-    values: pl.Series, lines: pl.Series, *, path: str, known: tuple[str, ...], lists: tuple[str, ...] = ()
-) -> tuple[pl.Series, pl.Series]:
-    """Class without its CTCF suffix (N,) text, and whether it had one (N,) bool; an unknown class is refused.
+class _Classes(NamedTuple):
+    """The class column: which of the written classes each row has (N,), and what each of them means."""
+
+    rows: np.ndarray
+    names: list[str]
+    """Without the CTCF suffix."""
+    bound: list[bool]
+    """Whether it had the suffix."""
+
+
+def _classes(frame: pl.DataFrame, *, path: str, known: tuple[str, ...], lists: tuple[str, ...] = ()) -> _Classes:
+    """Take the class column apart; a class that is not known is refused, naming its line.
 
     Parameters
     ----------
-    values, lines
-        The class column and the lines that it stands in.
+    frame
+        Rows with ``class`` and ``line``.
     known
         Every class that may stand there.
     lists
         Classes that may stand together, separated by commas; the first one stands for all.
     """
-    text = values.cast(pl.String)
-    plain: dict[str, str] = {}
-    for name in text.unique(maintain_order=True).to_list():
-        bare = name.strip().removesuffix(_CTCF_SUFFIX)
-        parts = [part for part in bare.split(",") if part != "CTCF-bound"]
-        bare = parts[0] if len(parts) > 1 and set(parts) <= set(lists) else bare
+    rows, written = categories(frame["class"])
+    names = []
+    for number, text in enumerate(written):
+        bare = text.strip().removesuffix(_CTCF_SUFFIX)
+        parts = bare.split(",")
+        bare = parts[0] if set(parts) <= set(lists) else bare
         if bare not in known:
-            row = (text == name).arg_max() or 0
+            line = int(frame["line"][int(np.argmax(rows == number))])
             raise FormatError(
                 "no registry version knows this class",
-                where=place(path, int(lines[row]), name="class"),
-                got=f"'{name}'",
+                where=place(path, line, name="class"),
+                got=f"'{text}'",
                 remedy=nearest(bare, known),
             )
-        plain[name] = bare
-    return text.replace_strict(plain, return_dtype=pl.String), text.str.ends_with(_CTCF_SUFFIX)
+        names.append(bare)
+    return _Classes(rows, names, [text.strip().endswith(_CTCF_SUFFIX) for text in written])
