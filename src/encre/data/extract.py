@@ -48,7 +48,7 @@ def extract(elements: Elements, settings: SequenceSettings, genome: Genome | Non
 
 
 def _from_genome(table: pl.DataFrame, settings: SequenceSettings, genome: Genome, ledger: Ledger) -> Rows:
-    chrom = table["chrom"].to_numpy()
+    chrom = table["chrom"]
     start, end = (table[name].to_numpy().astype(np.int64) for name in ("start", "end"))
     if settings.mode == "element":
         codes, offsets = genome.gather(chrom, start, end)
