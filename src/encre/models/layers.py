@@ -64,6 +64,18 @@ class Extent:
         """Positions of the real entries in the flattened (B * T) axis, int64."""
         return self.mask.flatten().nonzero().squeeze(1)
 
+    def pack(self, x: Tensor) -> Tensor:
+        """The real positions of (B, T, D) as rows (R, D), so that no work is done on padding."""
+        flat = x.reshape(-1, x.shape[-1])
+        return flat if self.full else flat.index_select(0, self.rows)
+
+    def unpack(self, rows: Tensor) -> Tensor:
+        """Rows (R, D) back in their places, (B, T, D), zeros beyond the real positions."""
+        batch, features = len(self.length), rows.shape[-1]
+        if not self.full:
+            rows = rows.new_zeros(batch * self.width, features).index_copy(0, self.rows, rows)
+        return rows.view(batch, self.width, features)
+
     def zero(self, x: Tensor) -> Tensor:
         """``x`` (B, D, T) or (B, D, 1, T) with zeros beyond the real positions."""
         if self.full:
@@ -106,6 +118,22 @@ class OneHotInput(nn.Module):
 def make_input(name: InputName, k: int, features: int) -> KmerInput | OneHotInput:
     """The input layer that a config names."""
     return KmerInput(k, features) if name == "kmer" else OneHotInput()
+
+
+def dropout(x: Tensor, share: float, training: bool) -> Tensor:
+    """Set a share of the entries to zero in training and scale the rest up, as ``F.dropout`` does.
+
+    On a CPU, PyTorch draws a random float for each entry; 16 random bits decide as well (a share is then
+    met to 1 / 65,536) and are drawn 3 times as fast.
+    """
+    if not training or share == 0:
+        return x
+    if x.device.type != "cpu":
+        return F.dropout(x, share)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = (bits >= round(share * 2**16) - 2**15).to(x.dtype)
+    return x * kept.mul_(1 / (1 - share))
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -160,13 +188,9 @@ class MaskedBatchNorm(nn.Module):
         spread = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if not self.training or (extent.full and not spread):
             return self._native(x)
-        batch, features, _, width = x.shape
-        flat = x.permute(0, 2, 3, 1).reshape(-1, features)
-        rows = flat if extent.full else flat.index_select(0, extent.rows)
+        rows = extent.pack(x.squeeze(2).transpose(1, 2))
         rows = self._spread(rows) if spread else self._native(rows.t()[None, :, None]).squeeze((0, 2)).t()
-        if not extent.full:
-            rows = flat.new_zeros(flat.shape, dtype=rows.dtype).index_copy(0, extent.rows, rows)
-        return rows.view(batch, 1, width, features).permute(0, 3, 1, 2)
+        return extent.unpack(rows).transpose(1, 2).unsqueeze(2)
 
     def _native(self, x: Tensor) -> Tensor:
         state = (self.running_mean, self.running_var, self.weight, self.bias)
@@ -222,8 +246,7 @@ class ConvBlock(nn.Module):
         if self.norm is not None:
             y = self.norm(y, extent)
         y = F.relu(y)
-        if self.dropout:
-            y = F.dropout(y, self.dropout, self.training)
+        y = dropout(y, self.dropout, self.training)
         if self.residual:
             y = y + x
         y = extent.zero(y)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from encre.models.layers import Extent, KmerInput
+from encre.models.layers import Extent, KmerInput, dropout
 from encre.models.settings import ModelConfig
 
 
@@ -78,16 +77,18 @@ class Transformer(nn.Module):
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every token, zeros beyond the real ones."""
         tokens, extent = self.input(codes, Extent.of(length, codes.shape[1], codes.device))
-        x = self.norm(tokens + self.positions.weight[: extent.width])
-        x = F.dropout(x, self.dropout, self.training)
-        mask = None if extent.full else extent.mask[:, None, None, :]
+        x = self.norm(extent.pack(tokens + self.positions.weight[: extent.width]))
+        x = dropout(x, self.dropout, self.training)
         for layer in self.layers:
-            x = layer(x, mask)
-        return extent.zero(x.transpose(1, 2)), extent
+            x = layer(x, extent)
+        return extent.unpack(x).transpose(1, 2), extent
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward, each with dropout, residual and norm after it; (B, T, D) both ways."""
+    """Self-attention and feed-forward, each with dropout, residual and norm after it; rows (R, D) both ways.
+
+    Everything but the attention itself works on the real tokens alone.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -99,20 +100,20 @@ class Layer(nn.Module):
         self.feed_out = nn.Linear(config.feed_forward, config.width)
         self.feed_norm = nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """``mask`` (B, 1, 1, T) bool is True at keys that may be attended to."""
-        x = self.attention_norm(x + F.dropout(self.attend(x, mask), self.dropout, self.training))
+    def forward(self, x: Tensor, extent: Extent) -> Tensor:
+        """Rows (R, D) after the layer."""
+        x = self.attention_norm(x + dropout(self.attend(x, extent), self.dropout, self.training))
         inner = self.feed_out(F.gelu(self.feed_in(x)))
-        return self.feed_norm(x + F.dropout(inner, self.dropout, self.training))
+        return self.feed_norm(x + dropout(inner, self.dropout, self.training))
 
-    def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Multi-head self-attention: (B, T, D) both ways."""
-        batch, width, features = x.shape
-        qkv = self.query_key_value(x).view(batch, width, 3, self.heads, -1)
+    def attend(self, x: Tensor, extent: Extent) -> Tensor:
+        """Multi-head self-attention of each sequence's own tokens: rows (R, D) both ways."""
+        qkv = extent.unpack(self.query_key_value(x)).unflatten(2, (3, self.heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mask = None if extent.full else extent.mask[:, None, None, :]
         drop = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop)
-        return self.output(mixed.transpose(1, 2).reshape(batch, width, features))
+        return self.output(extent.pack(mixed.transpose(1, 2).flatten(2)))
 
 
 def _initialise(module: nn.Module) -> None:
@@ -120,4 +121,4 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):
-        torch.nn.init.zeros_(module.bias)
+        nn.init.zeros_(module.bias)
