@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,11 +114,6 @@ def pack(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
             bad = values[(values < 0) | (values >= 1 << bits)][0]
             raise IntervalError(f"the {name} {bad:,} is too large to join on coordinates (or negative)")
     return (chrom << (_START_BITS + _WIDTH_BITS)) | (start << _WIDTH_BITS) | width
-
-
-def number_chromosomes(names: Iterable[str]) -> Mapping[str, int]:
-    """Chromosome name -> number, in order of first appearance."""
-    return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 
 def overlaps(

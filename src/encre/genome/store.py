@@ -220,6 +220,8 @@ def _copy_windows(
     widths
         Width of each window (N,), in bases.
     """
+    if not len(widths):
+        return
     order = np.argsort(widths, kind="stable")
     groups, first = np.unique(widths[order], return_index=True)
     for width, rows in zip(groups.tolist(), np.split(order, first[1:]), strict=True):
