@@ -162,6 +162,7 @@ def screen_source(request) -> dict:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_screen_files_become_a_dataset_with_a_masked_tissue(tmp_path, screen_source):
     config = DatasetConfig.parse({"name": "screen", "source": screen_source})

@@ -147,6 +147,15 @@ def test_rows_with_too_many_n_or_of_a_wrong_length_are_left_out_and_counted(tmp_
         build_from_elements(made, strict, out=tmp_path / "none")
 
 
+def test_copies_and_contradictions_are_counted(tmp_path):
+    texts = elements()[1]
+    texts[1], texts[3] = texts[0], decode(reverse_complement(encode(texts[2])))
+    made, _ = elements(texts, enhancer=[1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+    dataset = build_from_elements(made, config(), out=tmp_path / "set")
+    notes = next(step.notes for step in dataset.ledger.steps if step.name.startswith("group"))
+    assert list(notes.values()) == [2, 2]
+
+
 def _nine():
     return {"enhancer": [1.0, 0.0] * 4 + [1.0], "heart": [float("nan")] * 9, "split": [*SPLITS, *SPLITS[:3]]}
 

@@ -12,7 +12,7 @@ from encre.data.rows import Rows
 from encre.data.shortcuts import auroc, check_shortcuts, shortcut_scores
 from encre.data.splits import check_splits, split_by_chromosome, split_by_column, split_by_group
 from encre.errors import DataError, GateError
-from encre.sequence.alphabet import canonical_flat, canonical_groups, encode_many
+from encre.sequence.alphabet import encode_many
 from encre.tasks import Task, TaskSet
 
 TASKS = TaskSet([Task("on", "on"), Task("heart", "tissue", "multilabel")])
@@ -20,7 +20,6 @@ TASKS = TaskSet([Task("on", "on"), Task("heart", "tissue", "multilabel")])
 
 def rows_of(texts, **columns):
     codes, offsets = encode_many(texts)
-    canonical, _ = canonical_flat(codes, offsets)
     n = len(texts)
     base = {
         "chrom": ["chr1"] * n,
@@ -36,8 +35,7 @@ def rows_of(texts, **columns):
     frame = pl.DataFrame(
         base | columns, schema_overrides={"ccre_class": pl.String, "split": pl.String, "accession": pl.String}
     )
-    groups = pl.Series("group", canonical_groups(canonical, offsets))
-    return Rows(frame.with_columns(groups), codes, offsets)
+    return Rows(frame, codes, offsets).grouped()
 
 
 def test_chromosomes_go_where_they_were_sent_and_the_rest_trains():
@@ -119,9 +117,7 @@ def test_only_positives_anywhere_points_to_negatives():
 def test_leakage_counts_pairs_across_splits_on_either_strand():
     texts = ["AACC", "AACC", "GGTT", "AACC", "ACGT", "ACGT", "TTTT", "TTTT"]
     split = ["train", "train", "test", "valid", "train", "test", "train", "train"]
-    rows = rows_of(texts, split=split)
-    _, flipped = canonical_flat(rows.codes, rows.offsets)
-    found = exact_leakage(rows.table, pl.Series(flipped))
+    found = exact_leakage(rows_of(texts, split=split).table)
     # AACC: 2 train x 1 valid exact; 2 train x 1 test and 1 valid x 1 test reversed. ACGT: 1 train x 1 test exact.
     assert (found["pairs"], found["exact"], found["reverse_complement"], found["groups"]) == (6, 3, 3, 2)
     assert found["by_splits"] == {"train-valid": 2, "train-test": 3, "valid-test": 1}
@@ -135,7 +131,7 @@ def test_leakage_counts_pairs_across_splits_on_either_strand():
 
 def test_no_leakage_is_zero():
     rows = rows_of(["AAAA", "TTTT", "CCCC"], split=["train", "train", "test"])
-    found = exact_leakage(rows.table, pl.Series([False, True, False]))
+    found = exact_leakage(rows.table)
     assert found["pairs"] == 0
     assert found["examples"] == []
     check_leakage(found, 0)

@@ -27,7 +27,6 @@ from encre.files import explain_full_disk, refuse_occupied, staged_folder
 from encre.genome.store import Genome
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
-from encre.sequence.alphabet import canonical_flat, canonical_groups
 from encre.sources.elements import Elements
 from encre.sources.registry import SOURCES
 from encre.tasks import TaskSet
@@ -96,7 +95,7 @@ def build_from_elements(
     progress.say(f"{elements.table.height:,} elements; taking their sequences")
     rows = extract(elements, config.sequence, opened, ledger=ledger)
     rows = drop_unusable(_with_columns(rows), config.sequence, ledger=ledger)
-    rows = _split(_grouped(rows, ledger), elements.tasks, config.split, ledger)
+    rows = _split(_grouped(rows, elements.tasks, ledger), elements.tasks, config.split, ledger)
     negatives = config.negatives
     if negatives.kinds:
         progress.say(f"making negatives: {', '.join(negatives.kinds)}")
@@ -108,10 +107,9 @@ def build_from_elements(
             seed=negatives.seed,
             ledger=ledger,
         )
-    rows, flipped = _group_ids(rows)
     counts = check_splits(rows.table, elements.tasks)
     progress.say("auditing leakage and shortcuts")
-    audit = _audit(rows, flipped, elements.tasks, config.audit)
+    audit = _audit(rows, elements.tasks, config.audit)
     about = {
         "name": config.name,
         "sources": [dict(file) for file in elements.files],
@@ -162,19 +160,19 @@ def _with_columns(rows: Rows) -> Rows:
     return Rows(table, rows.codes, rows.offsets, rows.jitter)
 
 
-def _group_ids(rows: Rows) -> tuple[Rows, pl.Series]:
-    """Rows with their groups, and which of them the canonical form flips."""
-    codes, offsets = rows.seen()
-    canonical, flipped = canonical_flat(codes, offsets)
-    return rows.with_columns(group=canonical_groups(canonical, offsets)), pl.Series(flipped)
-
-
-def _grouped(rows: Rows, ledger: Ledger) -> Rows:
-    """Rows with their groups; copies are kept and counted."""
-    rows, _ = _group_ids(rows)
+def _grouped(rows: Rows, tasks: TaskSet, ledger: Ledger) -> Rows:
+    """Rows with their groups; copies are kept and counted, and so are those that contradict each other."""
+    rows = rows.grouped()
     copies = len(rows) - rows.table["group"].n_unique()
-    note = {"rows that repeat an earlier sequence or its reverse complement (kept)": copies}
-    ledger.add("group by canonical sequence", len(rows), len(rows), notes=note)
+    repeated = rows.table.filter(pl.len().over("group") > 1).group_by("group")
+    apart = repeated.agg(pl.col(task.target).fill_nan(None).drop_nulls().n_unique() > 1 for task in tasks)
+    notes = {
+        "rows that repeat an earlier sequence or its reverse complement (kept)": copies,
+        "repeated sequences whose targets disagree": apart.filter(
+            pl.any_horizontal(task.target for task in tasks)
+        ).height,
+    }
+    ledger.add("group by canonical sequence", len(rows), len(rows), notes=notes)
     return rows
 
 
@@ -196,8 +194,8 @@ def _split(rows: Rows, tasks: TaskSet, settings: SplitSettings, ledger: Ledger) 
     return rows
 
 
-def _audit(rows: Rows, flipped: pl.Series, tasks: TaskSet, settings: AuditSettings) -> dict[str, Any]:
-    leakage = exact_leakage(rows.table, flipped)
+def _audit(rows: Rows, tasks: TaskSet, settings: AuditSettings) -> dict[str, Any]:
+    leakage = exact_leakage(rows.table)
     check_leakage(leakage, settings.max_exact_leakage)
     shortcuts = shortcut_scores(rows, tasks)
     check_shortcuts(shortcuts, settings.max_shortcut_auroc)

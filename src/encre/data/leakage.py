@@ -13,15 +13,14 @@ _SPLITS = ("train", "valid", "test")
 _EXAMPLES = 5
 
 
-def exact_leakage(table: pl.DataFrame, flipped: pl.Series) -> dict[str, Any]:
+def exact_leakage(table: pl.DataFrame) -> dict[str, Any]:
     """Count pairs of rows in different splits whose sequences are the same or each other's reverse complement.
 
     Parameters
     ----------
     table
-        Rows with ``group`` (MD5 of the canonical sequence), ``split``, and columns to show examples by.
-    flipped
-        ``(N,)`` bool: the canonical form is the reverse complement of the row's sequence.
+        Rows with ``group`` (MD5 of the canonical sequence), ``flipped`` (that is the other strand's), ``split``,
+        and columns to show examples by.
 
     Returns
     -------
@@ -29,10 +28,10 @@ def exact_leakage(table: pl.DataFrame, flipped: pl.Series) -> dict[str, Any]:
         ``pairs``, ``exact``, ``reverse_complement``, ``groups``, ``by_splits`` (``"train-test"`` -> pairs),
         ``rows`` (split -> its rows with a twin in another split) and ``examples``.
     """
-    rows = table.with_columns(_flipped=flipped, _row=pl.int_range(table.height))
+    rows = table.with_columns(_row=pl.int_range(table.height))
     shared = rows.filter(pl.len().over("group") > 1).filter(pl.col("split").n_unique().over("group") > 1)
     sides = {
-        f"{split}_{strand}": ((pl.col("split") == split) & (pl.col("_flipped") == strand)).sum().cast(pl.Int64)
+        f"{split}_{strand}": ((pl.col("split") == split) & (pl.col("flipped") == strand)).sum().cast(pl.Int64)
         for split in _SPLITS
         for strand in (False, True)
     }
@@ -68,7 +67,7 @@ def _examples(shared: pl.DataFrame) -> list[dict[str, Any]]:
         {
             "group": group,
             "rows": [
-                {"row": row["_row"], "split": row["split"], "kind": row["kind"], "reverse": row["_flipped"]}
+                {"row": row["_row"], "split": row["split"], "kind": row["kind"], "reverse": row["flipped"]}
                 | {c: row[c] for c in columns if row[c] is not None}
                 for row in shown.filter(pl.col("group") == group).to_dicts()
             ],

@@ -41,7 +41,7 @@ def add_negatives(
     for kind in kinds:
         before = len(made)
         for copy in range(per_element):
-            new = NEGATIVES[kind](rows, stream(seed, "negatives", kind, copy))
+            new = NEGATIVES[kind](rows, stream(seed, "negatives", kind, copy)).grouped()
             made = made.followed_by(replace(new, table=_as_negatives(new.table, tasks, kind)))
         added = len(made) - before
         ledger.add(

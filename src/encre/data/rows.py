@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from encre.sequence.alphabet import canonical_flat, canonical_groups
 from encre.sequence.flat import offsets_of, take_flat
 
 
@@ -17,7 +18,8 @@ class Rows:
     Parameters
     ----------
     table
-        ``chrom, start, end, accession, ccre_class, kind, group, split`` and one Float32 column a task.
+        ``chrom, start, end, accession, ccre_class, kind, split``, one Float32 column a task and, once
+        :meth:`grouped`, ``group`` and ``flipped``.
     codes, offsets
         Flat codes as stored (with ``jitter`` bases on each side) and their offsets.
     jitter
@@ -51,6 +53,12 @@ class Rows:
             return self
         codes, offsets = take_flat(self.codes, self.offsets, np.flatnonzero(chosen))
         return replace(self, table=self.table.filter(pl.Series(chosen)), codes=codes, offsets=offsets)
+
+    def grouped(self) -> Rows:
+        """The same rows with their ``group``, and ``flipped``: whether the canonical form is the other strand."""
+        codes, offsets = self.seen()
+        canonical, flipped = canonical_flat(codes, offsets)
+        return self.with_columns(group=canonical_groups(canonical, offsets), flipped=flipped)
 
     def followed_by(self, other: Rows) -> Rows:
         """These rows, then the other's."""

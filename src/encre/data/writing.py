@@ -64,7 +64,7 @@ def write_dataset(folder: Path, rows: Rows, tasks: TaskSet, *, config_toml: str,
 def ordered(table: pl.DataFrame, tasks: TaskSet) -> pl.DataFrame:
     """The table with its fixed columns first, then the targets as Float32, then what else the source gave."""
     targets = [task.target for task in tasks]
-    more = [name for name in table.columns if name not in {*LEADING, *targets}]
+    more = [name for name in table.columns if name not in {*LEADING, *targets, "flipped"}]
     return table.select(*LEADING, *(pl.col(t).cast(pl.Float32) for t in targets), *more)
 
 
@@ -82,7 +82,7 @@ def content_digest(table: pl.DataFrame, codes: np.ndarray, offsets: np.ndarray) 
 
 def _parquet(table: pl.DataFrame) -> bytes:
     handle = io.BytesIO()
-    table.write_parquet(handle, compression="zstd", compression_level=9)
+    table.write_parquet(handle, compression="zstd", compression_level=3)
     return handle.getvalue()
 
 
