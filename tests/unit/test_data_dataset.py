@@ -281,3 +281,8 @@ def test_an_occupied_output_folder_is_refused_before_any_work(built):
     dataset, _ = built
     with pytest.raises(FolderError, match="not empty"):
         build_from_elements(elements()[0], config(), out=dataset.path)
+
+
+def test_a_split_that_does_not_exist_is_said(built):
+    with pytest.raises(DataError, match="Did you mean 'valid'"):
+        built[0].subset("validation")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import polars as pl
 
-from encre.errors import DataError, FolderError
+from encre.errors import DataError, FolderError, nearest
 from encre.files import read_manifest
 from encre.ledger import Ledger
 from encre.reproducibility import sha256_file
@@ -157,7 +157,9 @@ class Dataset:
         return self.subset("test")
 
     def subset(self, split: str) -> Subset:
-        """The rows of one split, in dataset order."""
+        """The rows of one split, in dataset order; an unknown split is a :class:`DataError`."""
+        if split not in SPLITS:
+            raise DataError(f"there is no split '{split}'", where=self.path, remedy=nearest(split, SPLITS))
         return Subset(self, np.flatnonzero((self.elements["split"] == split).to_numpy()))
 
     @cached_property
