@@ -67,7 +67,7 @@ class Row(NamedTuple):
     line: int
 
 
-def place(path: object, line: int | None = None, column: int | None = None, name: str = "") -> str:
+def place(path: object, line: int | None = None, *, column: int | None = None, name: str = "") -> str:
     """Say where: ``peaks.bed, line 3, column 2 (start)``; line and column are 1-based."""
     text = str(path)
     if line is not None:
@@ -349,7 +349,7 @@ class _Reader:
                 if problem := _problem(column, text):
                     raise FormatError(
                         problem,
-                        where=place(self.path, row.line, number, column.name),
+                        where=place(self.path, row.line, column=number, name=column.name),
                         got=f"'{text[:60]}'",
                         remedy="Correct or remove the line.",
                     )
@@ -404,12 +404,14 @@ def _content(path: str | Path) -> bytes | mmap.mmap:
 def _refuse_foreign(head: bytes, path: str | Path) -> None:
     if b"\0" in head or sum(byte < 9 or 13 < byte < 32 for byte in head[:4096]) > 8:
         raise FormatError(
-            "this is a binary file, not a text table", where=place(path, 1, 1), got=f"the bytes {head[:8].hex(' ')}"
+            "this is a binary file, not a text table",
+            where=place(path, 1, column=1),
+            got=f"the bytes {head[:8].hex(' ')}",
         )
     if re.match(rb"\s*<(!doctype|html|\?xml)", head[:200], re.IGNORECASE):
         raise FormatError(
             "this is a web page, not a table",
-            where=place(path, 1, 1),
+            where=place(path, 1, column=1),
             remedy="The download was answered by a page; fetch the file itself.",
         )
 
@@ -442,7 +444,7 @@ def _looks_like_header(row: list[str], columns: list[Column]) -> bool:
 def _refuse_header(path: str | Path, line: int, row: list[str]) -> NoReturn:
     raise FormatError(
         "a header line stands where none belongs",
-        where=place(path, line, 1),
+        where=place(path, line, column=1),
         expected="a row",
         got=_shown(row),
         remedy="Remove the line, or begin it with '#'.",
@@ -491,7 +493,9 @@ def _read_parquet(path: Path, columns: Sequence[Column], optional: Iterable[str]
         if column.kind != "text" and bad.any():
             row = bad.arg_max() or 0
             what = _problem(column, str(series[row])) or "this is not a number"
-            raise FormatError(what, where=place(path, row + 1, number, column.name), got=f"'{series[row]}'")
+            raise FormatError(
+                what, where=place(path, row + 1, column=number, name=column.name), got=f"'{series[row]}'"
+            )
         frame = frame.with_columns(cast.fill_null(float("nan")) if column.kind == "float" else cast)
     lines = pl.Series("line", np.arange(1, frame.height + 1), dtype=pl.UInt32)
     return frame.select([column.name for column in found]).with_columns(lines)

@@ -141,7 +141,7 @@ def _refuse(
 def _line(frame: pl.DataFrame, row: int, where: object, *, column: int) -> str:
     if "line" not in frame.columns:
         return f"{where}, row {row + 1:,}"
-    return place(where, int(frame["line"][row]), column)
+    return place(where, int(frame["line"][row]), column=column)
 
 
 def _refuse_count(path: str | Path, line: int, fields: list[str]) -> None:

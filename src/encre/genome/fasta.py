@@ -170,7 +170,10 @@ def _skip_to_first(text: bytes, offset: int, path: str | Path) -> tuple[bytes, i
         got = "a binary file" if b"\0" in stripped[:4096] else repr(stripped[:20].decode("utf-8", "replace"))
         line = text[: len(text) - len(stripped)].count(b"\n") + 1
         raise FormatError(
-            "this is not a FASTA file", where=place(path, line, 1), expected="a header that begins with '>'", got=got
+            "this is not a FASTA file",
+            where=place(path, line, column=1),
+            expected="a header that begins with '>'",
+            got=got,
         )
     return stripped, offset + len(text) - len(stripped)
 
@@ -196,7 +199,7 @@ def _pieces(text: bytes, offset: int, path: str | Path) -> Iterator[Piece]:
 def _header(line: bytes, offset: int, path: str | Path) -> str:
     header = line[1:].decode("utf-8", errors="replace").strip()
     if not header:
-        raise FormatError("a header has no name", where=place(path, line_at(path, offset), 1))
+        raise FormatError("a header has no name", where=place(path, line_at(path, offset), column=1))
     return header
 
 
@@ -214,7 +217,7 @@ def _explain_bad(text: bytes, offset: int, path: str | Path) -> NoReturn:
     letter = text[at : at + 1].decode("latin-1")
     raise FormatError(
         "this is no letter of a sequence",
-        where=place(path, line, column),
+        where=place(path, line, column=column),
         expected="letters (A, C, G, T, N …)",
         got=repr(letter),
         remedy="The file is damaged, or not a nucleotide FASTA.",
