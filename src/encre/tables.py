@@ -336,9 +336,8 @@ class _Reader:
         before = 0
         for fields in reader:
             line, before = body.line + before, reader.line_num
-            if (len(fields) > 1 or (fields and fields[0].strip())) and not (
-                comments and fields[0].startswith(("#", "track ", "browser ", "track", "browser"))
-            ):
+            blank = not fields or (len(fields) == 1 and not fields[0].strip())
+            if not blank and not (comments and self.separator.join(fields).startswith(_TRACK_LINES)):
                 yield Row(fields, line)
 
     def _explain(self, body: _Body, comments: bool, error: Exception | None) -> NoReturn:
