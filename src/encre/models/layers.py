@@ -237,6 +237,10 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(*channels, (1, kernel), padding=(0, kernel // 2))
         self.norm = MaskedBatchNorm(channels[1]) if norm == "batch" else None
+        if self.norm is not None and self.conv.bias is not None:
+            # The norm takes this bias out again: its gradient is rounding alone, which Adam would scale up
+            # into a random walk that the running mean then lags behind.
+            self.conv.bias.requires_grad_(False)
         self.pool, self.dropout = pool, dropout
         self.residual = residual and channels[0] == channels[1]
 

@@ -68,7 +68,7 @@ class EnhancerModel(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """Number of trained values."""
+        """Number of values in the parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def check_lengths(self, length: np.ndarray, *, where: str = "") -> None:

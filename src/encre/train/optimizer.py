@@ -15,7 +15,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Fused AdamW; matrices and convolutions decay, norms, biases and embeddings do not."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     groups: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for parameter in model.parameters():
+    for parameter in filter(lambda p: p.requires_grad, model.parameters()):
         groups[parameter.dim() < 2 or id(parameter) in embeddings].append(parameter)
     decays = (config.weight_decay, 0.0)
     return torch.optim.AdamW(
