@@ -60,7 +60,7 @@ def test_every_draw_is_the_metric_of_the_resampled_rows(levels):
     found = {
         **bootstrap.ranking(targets, scores, codes=codes, weights=weights),
         **bootstrap.at_threshold(targets, called, codes=codes, weights=weights),
-        **bootstrap.calibrated(targets, p, codes=codes, weights=weights),
+        "brier": bootstrap.calibrated(targets, p, codes=codes, weights=weights)["brier"],
         **bootstrap.regression(targets, scores, codes=codes, weights=weights),
     }
     for r, weight in enumerate(weights):
@@ -75,12 +75,22 @@ def test_every_draw_is_the_metric_of_the_resampled_rows(levels):
             "recall": sk.recall_score(t, c),
             "f1": sk.f1_score(t, c),
             "brier": sk.brier_score_loss(t, p[rows]),
-            "ece": metrics.expected_calibration_error(t, p[rows]),
             "pearson": np.corrcoef(t, s)[0, 1],
             "mse": sk.mean_squared_error(t, s),
         }
         drawn = {name: estimate.draws[r] for name, estimate in found.items()}
         assert drawn == pytest.approx(expected, abs=2e-6)
+
+
+def test_draws_of_the_calibration_error_are_those_of_the_resampled_rows_centred_on_the_value():
+    targets, scores = scored(7)
+    codes = np.random.default_rng(1).integers(0, 8, len(targets))
+    weights = np.random.default_rng(2).multinomial(8, np.full(8, 1 / 8), size=20).astype(float)
+    p = sigmoid(3 * scores)
+    found = bootstrap.calibrated(targets, p, codes=codes, weights=weights)["ece"]
+    rows = [np.repeat(np.arange(len(targets)), w[codes].astype(int)) for w in weights]
+    slow = np.array([metrics.expected_calibration_error(targets[r], p[r]) for r in rows])
+    assert found.draws == pytest.approx(slow - slow.mean() + found.value)
 
 
 def test_draws_beyond_the_rank_bins_stay_far_inside_the_interval(monkeypatch):

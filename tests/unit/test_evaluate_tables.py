@@ -230,9 +230,9 @@ def judged(skill: float, against: float) -> dict:
 @pytest.mark.parametrize(
     ("skill", "against", "tone", "said"),
     [
-        (2.5, 0.5, "good", "It beats the baseline; the strongest, 5-mer logistic regression"),
+        (2.5, 0.5, "good", "CNN beats 5-mer logistic regression by"),
         (1.0, 1.0, "caution", "does not clearly beat 5-mer logistic regression"),
-        (0.3, 2.5, "bad", "5-mer logistic regression is better than CNN"),
+        (0.3, 2.5, "bad", "5-mer logistic regression is better than CNN, by"),
         (0.0, 0.0, "bad", "At chance"),
     ],
 )

@@ -147,9 +147,12 @@ def _auprc(positives: np.ndarray, negatives: np.ndarray, weights: np.ndarray) ->
 def at_threshold(
     targets: np.ndarray, called: np.ndarray, *, codes: np.ndarray, weights: np.ndarray
 ) -> dict[str, Estimate]:
-    """MCC, balanced accuracy, precision, recall and F1 of calls made at a threshold fixed beforehand."""
-    if not len(targets):
-        return {name: undefined("no row is measured", len(weights)) for name in metrics.THRESHOLD_METRICS}
+    """MCC, balanced accuracy, precision, recall and F1 of calls made at a threshold fixed beforehand.
+
+    With one class only all five are undefined: precision and F1 would be 0 or 1 whatever the model does.
+    """
+    if reason := one_sided(targets):
+        return {name: undefined(reason, len(weights)) for name in metrics.THRESHOLD_METRICS}
     once = metrics.confusion(targets, called)
     outcome = (targets > 0) * 2 + called
     blocks = weights.shape[1]
@@ -164,14 +167,9 @@ def at_threshold(
 
 def _why(name: str, c: Confusion) -> str:
     """Why a threshold metric is undefined for this confusion table, if it is."""
-    total = c.tp + c.fp + c.tn + c.fn
-    if name in ("mcc", "balanced_accuracy") and c.tp + c.fn in (0, total):
-        return "the measured rows have one class only"
-    if name == "mcc" and c.tp + c.fp in (0, total):
-        return "every row is called " + ("negative" if c.tp + c.fp == 0 else "positive")
-    if name == "precision" and c.tp + c.fp == 0:
-        return "nothing is called positive"
-    return "no row is positive" if c.tp + c.fn == 0 else ""
+    if name == "mcc" and not c.tn + c.fn:
+        return "every row is called positive"
+    return "nothing is called positive" if name in ("mcc", "precision") and not c.tp + c.fp else ""
 
 
 def calibrated(
@@ -186,10 +184,12 @@ def calibrated(
     brier = metrics.ratio(weights @ np.bincount(codes, weights=square, minlength=blocks), size)
     cell = codes * CALIBRATION_BINS + metrics.calibration_bin(probabilities)
     gap = np.bincount(cell, weights=probabilities - targets, minlength=blocks * CALIBRATION_BINS)
-    drawn = np.abs(weights @ gap.reshape(blocks, CALIBRATION_BINS)).sum(axis=1)
+    drawn = metrics.ratio(np.abs(weights @ gap.reshape(blocks, CALIBRATION_BINS)).sum(axis=1), size)
+    # Absolute gaps only grow with noise, so the draws lie too high as a whole: they are centred on the value.
+    error = metrics.expected_calibration_error(targets, probabilities)
     return {
         "brier": Estimate(float(square.mean()), brier),
-        "ece": Estimate(metrics.expected_calibration_error(targets, probabilities), metrics.ratio(drawn, size)),
+        "ece": Estimate(error, np.maximum(drawn + (error - np.nanmean(drawn) if len(drawn) else 0), 0)),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from encre.evaluate import bootstrap
 from encre.evaluate.blocks import Resamples, make_resamples
@@ -100,7 +101,12 @@ def judge(
     resamples: int = 1000,
 ) -> Judgement:
     """As :func:`evaluate_table`, keeping the draws, so that judged tables can be compared in pairs."""
-    test = test.sort("index")
+    # The products are small: a second BLAS thread gains nothing, and on a busy machine waiting for it costs 5 x.
+    with threadpool_limits(1, user_api="blas"):
+        return _judge(valid, test.sort("index"), tasks, seed=seed, resamples=resamples)
+
+
+def _judge(valid: pl.DataFrame, test: pl.DataFrame, tasks: TaskSet, *, seed: int, resamples: int) -> Judgement:
     calibration = fit_calibration(valid, tasks)
     sheet = _sheet(
         test, tasks, calibration=calibration, resamples=make_resamples(test, seed=seed, resamples=resamples)

@@ -32,6 +32,17 @@ LABELS = {
 }
 
 
+SHORT = {
+    "kmer4": "4-mer regression",
+    "kmer5": "5-mer regression",
+    "gc_only": "GC only",
+    "balanced_accuracy": "Bal. acc.",
+    "brier": "Brier",
+    "ece": "Calib. error",
+}
+"""Labels for narrow columns."""
+
+
 class Row(NamedTuple):
     """One scorer of the leaderboard.
 
@@ -52,14 +63,20 @@ class Finding(NamedTuple):
     tone: Tone = "plain"
 
 
-def label(name: str) -> str:
-    """A name as a reader would write it."""
-    return LABELS.get(name, name)
+def label(name: str, *, short: bool = False) -> str:
+    """A name as a reader would write it; ``short`` for a narrow column."""
+    return (SHORT.get(name) if short else None) or LABELS.get(name, name)
 
 
 def group_label(group: str) -> str:
-    """A task group as a reader would write it: ``cell_line`` is "cell line"."""
+    """A group's or a task's name as a reader would write it: ``cell_line`` is "cell line"."""
     return group.replace("_", " ")
+
+
+def on_group(values: Evaluation, group: str) -> str:
+    """``"the cell line tasks"``, or the task's name where the group has one task."""
+    tasks = values["groups"][group]["tasks"]
+    return f"the {group_label(group)} tasks" if len(tasks) > 1 else group_label(tasks[0])
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -169,7 +186,7 @@ def _headline(evaluations: Mapping[str, Evaluation], best: str, group: str) -> F
     found = values["groups"][group]
     tasks = [name for name in found["tasks"] if values["tasks"][name]["metrics"]["auroc"]["value"] is not None]
     prevalence = [values["tasks"][name]["prevalence"] for name in tasks]
-    over = f"over {len(tasks)} {group_label(group)} tasks" if len(tasks) > 1 else f"on {tasks[0]}"
+    over = f"over {len(tasks)} {group_label(group)} tasks" if len(tasks) > 1 else f"on {group_label(tasks[0])}"
     macro = "macro AUROC" if len(tasks) > 1 else "AUROC"
     rows = max(values["tasks"][name]["n"] for name in tasks)
     said = (
@@ -190,36 +207,37 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
             continue
         place = beaten if difference["low"] > 0 else better if difference["high"] < 0 else unclear
         place[name] = difference
-    who, found = labels(evaluations)[best], []
+    who, where, found = labels(evaluations)[best], on_group(values, group), []
     if beaten and not unclear and not better:
         strongest = min(beaten, key=lambda name: beaten[name]["value"])
-        said = f"It beats all {len(beaten)} baselines" if len(beaten) > 1 else "It beats the baseline"
-        said += f"; the strongest, {label(strongest)}, by {text(beaten[strongest])} in AUROC."
-        found.append(Finding(said + _per_task(values, strongest, group), "good"))
+        whom = label(strongest)
+        if len(beaten) > 1:
+            whom = f"all {len(beaten)} baselines; the strongest, {whom},"
+        said = f"On {where}, {who} beats {whom} by {text(beaten[strongest])} in AUROC."
+        found += _per_task(values, strongest, group, said)
     for name, difference in unclear.items():
-        said = f"{who} does not clearly beat {label(name)} on {group_label(group)}: the difference in AUROC is "
-        found.append(Finding(f"{said}{text(difference)}, and the interval holds zero.", "caution"))
+        said = f"On {where}, {who} does not clearly beat {label(name)}: the difference in AUROC is {text(difference)}"
+        found.append(Finding(f"{said}, and the interval holds zero.", "caution"))
     for name, difference in better.items():
-        said = (
-            f"{label(name)} is better than {who} on {group_label(group)}, by {text(_negated(difference))} in AUROC."
-        )
+        said = f"On {where}, {label(name)} is better than {who}, by {text(_negated(difference))} in AUROC."
         found.append(Finding(said, "bad"))
     return found
 
 
-def _per_task(values: Evaluation, baseline: str, group: str) -> str:
+def _per_task(values: Evaluation, baseline: str, group: str, said: str) -> list[Finding]:
+    """The lead over the strongest baseline, and whether it holds on every task."""
     tasks = values["groups"][group]["tasks"]
-    if len(tasks) < 2:
-        return ""
-    differences = {name: values["differences"][baseline]["all"][name].get("auroc", {}) for name in tasks}
-    known = {name: d for name, d in differences.items() if d.get("low") is not None}
-    ahead = [name for name, d in known.items() if d["low"] > 0]
-    if known and len(ahead) == len(known):
-        return f" The interval of the difference lies above zero on each of the {len(known)} tasks."
-    behind = [name for name in known if name not in ahead]
-    return (
-        f" Not on every task, though: the interval does not lie above zero for {', '.join(behind)}." if behind else ""
-    )
+    scopes = values["differences"][baseline]["all"]
+    known = {name: d for name in tasks if (d := scopes[name].get("auroc", {})).get("low") is not None}
+    behind = [name for name, d in known.items() if d["low"] <= 0]
+    if len(tasks) < 2 or not known:
+        return [Finding(said, "good")]
+    if not behind:
+        over = f" The interval of the difference lies above zero on each of the {len(known)} tasks."
+        return [Finding(said + over, "good")]
+    names = ", ".join(group_label(name) for name in behind)
+    but = f"Not on every task, though: over {label(baseline)}, the interval is not above zero for {names}."
+    return [Finding(said, "good"), Finding(but, "caution")]
 
 
 def _negated(difference: Metric) -> Metric:
@@ -239,13 +257,19 @@ def _between_runs(
         if other not in names or difference.get("low") is None:
             continue
         difference = difference if pair["a"] == best else _negated(difference)
-        (ahead if difference["low"] > 0 else level).append(f"{names[other]} by {text(difference)}")
-    found = []
+        if difference["low"] > 0:
+            ahead.append(f"{names[other]} by {text(difference)}")
+        else:
+            level.append(
+                f"{names[other]} (a difference of {number(difference['value'])}; "
+                f"{number(difference['low'])} to {number(difference['high'])} holds zero)"
+            )
+    where, found = on_group(evaluations[best], group), []
     if ahead:
-        found.append(Finding(f"On {group_label(group)}, {names[best]} is ahead of {' and of '.join(ahead)}."))
+        found.append(Finding(f"On {where}, {names[best]} is ahead of {' and of '.join(ahead)}."))
     if level:
-        said = f"On {group_label(group)}, {names[best]} cannot be told apart from {' or '.join(level)}"
-        found.append(Finding(f"{said}: the interval holds zero.", "caution"))
+        said = f"On {where}, {names[best]} cannot be told apart from {' or from '.join(level)}."
+        found.append(Finding(said, "caution"))
     return found
 
 
@@ -263,9 +287,9 @@ def _weak_tasks(evaluations: Mapping[str, Evaluation]) -> list[Finding]:
             chance.append(name)
     found = []
     if chance:
-        said = f"At chance (the interval of AUROC reaches 0.5 for every run): {', '.join(chance)}."
+        said = f"At chance (the interval of AUROC reaches 0.5 for every run): {', '.join(map(group_label, chance))}."
         found.append(Finding(said, "bad"))
     if undefined:
-        said = "; ".join(f"{name} ({reason})" for name, reason in undefined.items())
+        said = "; ".join(f"{group_label(name)} ({reason})" for name, reason in undefined.items())
         found.append(Finding(f"Undefined, and left out of the means: {said}.", "caution"))
     return found
