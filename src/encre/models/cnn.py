@@ -66,8 +66,10 @@ class Convolutions(nn.Module):
         widths = (self.input.width, *config.channels)
         norm: NormName = config.norm
         self.blocks = nn.ModuleList(
-            ConvBlock(pair, kernel, pool=pool, norm=norm, dropout=config.dropout, residual=residual)
-            for pair, kernel, pool in zip(pairwise(widths), config.kernel_sizes, config.pools, strict=True)
+            ConvBlock(pair, kernel, pool=pool, norm=norm, dropout=config.dropout, residual=residual and layer > 0)
+            for layer, (pair, kernel, pool) in enumerate(
+                zip(pairwise(widths), config.kernel_sizes, config.pools, strict=True)
+            )
         )
         self.width = widths[-1]
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

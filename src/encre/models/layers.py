@@ -221,7 +221,8 @@ class ConvBlock(nn.Module):
     pool
         Positions that the max-pooling after the block joins into one; 1 for none.
     residual
-        Add the input where D is the same before and after.
+        Add the input where D is the same before and after; the input must be at least 0 then, as another
+        block's output is.
     """
 
     def __init__(
@@ -249,14 +250,17 @@ class ConvBlock(nn.Module):
         y = self.conv(x)
         if self.norm is not None:
             y = self.norm(y, extent)
-        y = F.relu(y)
-        y = dropout(y, self.dropout, self.training)
-        if self.residual:
-            y = y + x
-        y = extent.zero(y)
+        if not (self.dropout or self.residual):
+            # A ReLU after the pooling gives the same and passes over fewer values.
+            y, extent = self._pooled(extent.zero(y), extent)
+            return F.relu(y, inplace=True), extent
+        y = dropout(F.relu(y, inplace=True), self.dropout, self.training)
+        return self._pooled(extent.zero(y + x if self.residual else y), extent)
+
+    def _pooled(self, y: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Max-pooling. Zeros beyond the real positions never count: there is a ReLU before or after it."""
         if self.pool == 1:
             return y, extent
-        # Zeros beyond the real positions never win: real features are at least 0 after the ReLU.
         return F.max_pool2d(y, (1, self.pool), ceil_mode=True), extent.pooled(self.pool)
 
 
