@@ -138,7 +138,7 @@ def _quickstart(out: Path, *, fast: bool, overrides: Sequence[str], begun: float
         write_model_card(run)
     progress.say("4 of 4  Writing the report")
     sentences = [budget_in_words(name, run) for name, run in runs.items()] + [_ABOUT_BUDGETS]
-    report = write_report(list(runs.values()), out=out / "report.html", notes=sentences)
+    report = write_report(list(runs.values()), out=out / "report.html", notes=[_ABOUT_BUDGETS])
     return Quickstart(dataset.path, runs, evaluations, report, sentences, time.monotonic() - begun)
 
 

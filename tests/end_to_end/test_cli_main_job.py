@@ -51,7 +51,7 @@ def test_info_on_a_run_before_and_after_evaluation(encre, run_folder: Path) -> N
     assert "encre evaluate" in encre("info", run_folder).out
     assert encre("evaluate", run_folder, "-q").code == 0
     assert json.loads(encre("info", run_folder, "--json").out)["evaluation"]["split"] == "test"
-    assert "kmer5" in encre("info", run_folder).out
+    assert "5-mer logistic regression" in encre("info", run_folder).out
 
 
 def test_seed_and_set_reach_the_config(encre, toy, dataset: Path, model_toml: Path) -> None:
@@ -84,8 +84,9 @@ def test_evaluate_judges_the_run_beside_the_baselines(encre, judged: Path) -> No
     assert set(value["baselines"]) >= {"all_positive", "length_only", "gc_only", "kmer4", "kmer5"}
     assert value["groups"]["tissue"]["macro"]["auroc"].keys() >= {"value", "low", "high"}
     drawn = encre("evaluate", judged, "-q").out
-    assert "kmer5" in drawn
-    assert "tissue AUROC" in drawn
+    assert "5-mer logistic regression" in drawn
+    assert "tissue" in drawn
+    assert "AUROC" in drawn
 
 
 def test_compare_and_report(encre, toy, judged: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_mean_and_max_are_taken_over_a_sequences_own_tiles(rows: list[list[int]]
     tiles = tile(codes, offsets_of(np.array([len(row) for row in rows])), window=window)
     logits = np.arange(2 * len(tiles.offsets) - 2, dtype=np.float32).reshape(-1, 2)
     edges = np.concatenate([[0], np.cumsum(tiles.per_sequence)])
-    own = [logits[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    own = [logits[a:b] for a, b in itertools.pairwise(edges)]
     np.testing.assert_allclose(combine_tiles(logits, tiles, how="mean"), [part.mean(0) for part in own])
     np.testing.assert_allclose(combine_tiles(logits, tiles, how="max"), [part.max(0) for part in own])
 

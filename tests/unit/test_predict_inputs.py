@@ -50,8 +50,9 @@ def test_parquet_whatever_its_name(tmp_path: Path) -> None:
     [
         ("x.fa", "", FormatError, ["empty"]),
         ("x.fa", "ACGT\n", FormatError, ["not a FASTA"]),
-        ("x.fa", ">a\nACGT\n>b\n>c\nA\n", SequenceError, ["'b'", "line 3"]),
-        ("x.fa", ">a\nAC1GT\n", SequenceError, ["not DNA", "position 3"]),
+        ("x.fa", ">a\nACGT\n>b\n>c\nA\n", FormatError, ["'b'", "line 3"]),
+        ("x.fa", ">a\nAC1GT\n", FormatError, ["line 2", "column 3"]),
+        ("x.csv", "sequence\nAC1GT\n", SequenceError, ["not DNA", "position 3"]),
         ("x.csv", "name,seq\na,ACGT\n", FormatError, ["'sequence'", "name, seq"]),
         ("x.csv", "name,sequence\na,ACGT\nb,AC,GT\n", FormatError, ["line 3", "expected 2", "got 3"]),
         ("x.csv", "name,sequence\na,ACGT\nb,\n", SequenceError, ["row 2"]),

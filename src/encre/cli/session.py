@@ -64,7 +64,8 @@ class Session:
         else:
             from rich.console import Console
 
-            draw(Console(soft_wrap=not sys.stdout.isatty(), highlight=False))
+            wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+            draw(Console(width=wide, highlight=False))
 
     def say(self, line: str) -> None:
         """One line of news on stderr, unless ``--quiet``."""

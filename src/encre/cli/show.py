@@ -76,7 +76,7 @@ def draw_dataset(console: Console, dataset: Dataset) -> None:
     console.print(f"[bold]dataset {manifest['name']}[/bold]  ·  {dataset.path}")
     console.print(f"{kinds}  ·  {shape}  ·  {manifest['assembly'] or 'no assembly'}  ·  digest {dataset.digest[:12]}")
     _draw_splits(console, manifest["splits"])
-    ledger = Table("step", "in", "dropped", "added", "out", title="Ledger: no row disappears uncounted")
+    ledger = _table("Ledger: no row disappears uncounted", "step", "in", "dropped", "added", "out")
     for step in dataset.ledger.steps:
         notes = "".join(f"\n  [dim]{note}: {_number(count)}[/dim]" for note, count in step.notes.items())
         dropped, added = _counts(step.dropped), _counts(step.added)
@@ -88,7 +88,7 @@ def draw_dataset(console: Console, dataset: Dataset) -> None:
 def _draw_splits(console: Console, splits: Mapping[str, Any]) -> None:
     """Positives of each task by split: rows are tasks, so that nine tissues fit a terminal."""
     heads = [f"{name}: {split['rows']:,} rows" for name, split in splits.items()]
-    table = Table("positives of measured", *heads, title="Splits")
+    table = _table("Splits: positives of measured rows", "task", *heads)
     for task in next(iter(splits.values()))["tasks"]:
         table.add_row(task, *(_share(split["tasks"][task]) for split in splits.values()))
     console.print(table)
@@ -109,7 +109,8 @@ def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
         console.print(f"Leakage: {leakage['pairs']:,} pairs of equal sequences stand in two splits ({found}).")
     else:
         console.print("Leakage: no sequence, and no reverse complement of one, stands in two splits.")
-    table = Table("task", "length", "GC", "N share", title=f"Shortcuts: AUROC on {shortcuts['split']} of each alone")
+    title = f"Shortcuts: AUROC that each alone would score on {shortcuts['split']}"
+    table = _table(title, "task", "length", "GC", "N share")
     for task, scores in shortcuts["tasks"].items():
         cells = ("-" if (v := scores[name]) is None else f"{v:.3f}" for name in ("length", "gc", "n_share"))
         table.add_row(task, *cells)
@@ -141,7 +142,7 @@ def draw_run(console: Console, path: Path) -> None:
     data = value.get("dataset", {})
     console.print(f"[bold]run[/bold] {path}  ·  {value.get('model')}, {value.get('parameters', 0):,} parameters")
     console.print(f"dataset {data.get('name')} (digest {str(data.get('digest'))[:12]})")
-    table = Table("training", "", show_header=True)
+    table = _table("Training", "", "", show_header=False)
     for name, leaf in _leaves(value.get("training", {})):
         table.add_row(name, _number(leaf))
     for name, leaf in _leaves(value.get("provenance", {})):
@@ -158,7 +159,7 @@ def draw_run(console: Console, path: Path) -> None:
 
 def draw_doctor(console: Console, found: Mapping[str, Any]) -> None:
     """The machine, and what would be slow on it."""
-    table = Table("machine", "", title="encre doctor")
+    table = _table("This machine", "", "", show_header=False)
     for topic, values in found.items():
         for name, value in _leaves(values) if isinstance(values, Mapping) else ():
             table.add_row(f"{topic}: {name}", _number(value))
@@ -173,41 +174,49 @@ def draw_doctor(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """One row a model, then one a baseline: macro AUROC and AUPRC of each task group, with intervals.
+    """Models, then baselines: macro AUROC with its interval and AUPRC of each task group; then what it means.
 
     Parameters
     ----------
     console
         Where to.
     evaluations
-        Name -> ``evaluation.json`` of a run; the baselines shown are those of each new dataset once.
+        Name -> ``evaluation.json`` of a run, all over one dataset.
     """
+    from encre.evaluate.summary import group_label, leaderboard, sentences
+
     first = next(iter(evaluations.values()))
-    groups = list(first["groups"])
     blocks = first["blocks"]
-    title = f"{first['split']}: {first['rows']:,} rows, intervals from {blocks['count']} {blocks['kind']} blocks"
-    heads = [f"{group} {metric}" for group in groups for metric in ("AUROC", "AUPRC")]
-    table = Table("", *heads, f"{groups[-1]} AUROC over 5-mers", title=title)
-    for name, values in evaluations.items():
-        over = values.get("differences", {}).get("kmer5", {}).get("all", {})
-        difference = over.get(f"{groups[-1]}/macro", {}).get("auroc")
-        table.add_row(f"[bold]{name}[/bold]", *_group_cells(values, groups), _interval(difference, sign=True))
-    table.add_section()
-    for name, values in first["baselines"].items():
-        table.add_row(name, *_group_cells(values, groups), "")
+    title = (
+        f"{first['split']}: {first['rows']:,} rows; 95 % intervals by resampling {blocks['kind']} ({blocks['count']})"
+    )
+    table = _table(title, "")
+    for group in first["groups"]:
+        table.add_column(f"{group_label(group)}\nAUROC", no_wrap=True)
+        table.add_column("\nAUPRC", justify="right")
+    models = 0
+    for row in leaderboard(evaluations):
+        is_model = row.kind == "model"
+        if models and not is_model:
+            table.add_section()
+        models = models + 1 if is_model else 0
+        cells = [cell for group in first["groups"] for cell in _skill(row.values.get(group, {}))]
+        table.add_row(f"[bold]{row.label}[/bold]" if is_model else row.label, *cells)
     console.print(table)
+    for sentence in sentences(evaluations):
+        console.print(f"- {sentence}", markup=False)
 
 
-def _group_cells(values: Mapping[str, Any], groups: list[str]) -> list[str]:
-    macros = [values["groups"].get(group, {}).get("macro", {}) for group in groups]
-    return [_interval(macro.get(metric)) for macro in macros for metric in ("auroc", "auprc")]
+def _skill(macro: Mapping[str, Any]) -> tuple[str, str]:
+    auprc = macro.get("auprc") or {}
+    return _interval(macro.get("auroc")), _interval({"value": auprc.get("value")})
 
 
 def draw_comparison(console: Console, result: Mapping[str, Any]) -> None:
     """Paired differences of every two runs, by group and task."""
     blocks = result["blocks"]
-    title = f"differences on {result['split']}, intervals from {blocks['count']} {blocks['kind']} blocks"
-    table = Table("runs", "scope", "task", "AUROC", "AUPRC", title=title)
+    title = f"{result['split']}: differences; 95 % intervals by resampling {blocks['kind']} ({blocks['count']})"
+    table = _table(title, "runs", "scope", "task", "AUROC", "AUPRC")
     for pair in result["pairs"]:
         for scope, names in pair["differences"].items():
             for name, metrics in names.items():
@@ -231,15 +240,23 @@ def _leaves(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
         yield prefix, value
 
 
+def _table(title: str, *heads: str, show_header: bool = True) -> Table:
+    """A quiet table: one rule under the heads, none between rows."""
+    from rich import box
+
+    table = Table(*heads, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.show_header = show_header
+    return table
+
+
 def _interval(value: Mapping[str, Any] | None, *, sign: bool = False) -> str:
-    """``0.912 [0.904, 0.920]``; a dash where it is not defined."""
+    """``0.912 (0.904 to 0.920)``; a dash where it is not defined."""
     if not value or value.get("value") is None:
         return "-"
     form = "+.3f" if sign else ".3f"
-    text = f"{value['value']:{form}}"
     if value.get("low") is None:
-        return text
-    return f"{text} \\[{value['low']:{form}}, {value['high']:{form}}]"
+        return f"{value['value']:{form}}"
+    return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
 
 
 def _counts(reasons: Mapping[str, int]) -> str:
