@@ -232,7 +232,7 @@ def judged(skill: float, against: float) -> dict:
     [
         (2.5, 0.5, "good", "CNN beats 5-mer logistic regression by"),
         (1.0, 1.0, "caution", "does not clearly beat 5-mer logistic regression"),
-        (0.3, 2.5, "bad", "5-mer logistic regression is better than CNN, by"),
+        (0.3, 2.5, "bad", "CNN is worse than 5-mer logistic regression by"),
         (0.0, 0.0, "bad", "At chance"),
     ],
 )

@@ -215,12 +215,17 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
             whom = f"all {len(beaten)} baselines; the strongest, {whom},"
         said = f"On {where}, {who} beats {whom} by {text(beaten[strongest])} in AUROC."
         found += _per_task(values, strongest, group, said)
-    for name, difference in unclear.items():
-        said = f"On {where}, {who} does not clearly beat {label(name)}: the difference in AUROC is {text(difference)}"
-        found.append(Finding(f"{said}, and the interval holds zero.", "caution"))
-    for name, difference in better.items():
-        said = f"On {where}, {label(name)} is better than {who}, by {text(_negated(difference))} in AUROC."
-        found.append(Finding(said, "bad"))
+    elif beaten:
+        names = ", ".join(label(name) for name in beaten)
+        found.append(
+            Finding(f"On {where}, {who} beats {len(beaten)} of {len(values['baselines'])} baselines: {names}.")
+        )
+    if unclear:
+        names = ", ".join(f"{label(name)} (by {text(difference)})" for name, difference in unclear.items())
+        found.append(Finding(f"On {where}, {who} does not clearly beat {names}: zero is in the interval.", "caution"))
+    if better:
+        names = ", ".join(f"{label(name)} by {text(_negated(difference))}" for name, difference in better.items())
+        found.append(Finding(f"On {where}, {who} is worse than {names} in AUROC.", "bad"))
     return found
 
 

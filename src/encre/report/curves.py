@@ -11,6 +11,8 @@ from encre.evaluate.calibration import Calibration
 from encre.evaluate.metrics import counts_by_score
 
 RELIABILITY_BINS = 10
+_ROWS_A_BIN = 25
+"""With fewer rows in a bin its observed share says little; small splits get fewer bins."""
 
 
 class Curve(NamedTuple):
@@ -58,7 +60,7 @@ def precision_recall(targets: np.ndarray, scores: np.ndarray) -> Curve | None:
 
 
 def reliability(table: pl.DataFrame, task: str, calibration: Calibration) -> Reliability | None:
-    """Stated against observed frequency in ten bins of equal size; None without a measured row.
+    """Stated against observed frequency in up to ten bins of equal size; None without a measured row.
 
     The interval is Wilson's, of a binomial share.
     """
@@ -67,7 +69,8 @@ def reliability(table: pl.DataFrame, task: str, calibration: Calibration) -> Rel
         return None
     p = calibration.probabilities(logits[:, None], [task])[:, 0]
     order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, min(RELIABILITY_BINS, len(order))) if len(part)]
+    count = min(RELIABILITY_BINS, max(1, len(order) // _ROWS_A_BIN))
+    parts = [part for part in np.array_split(order, count)]
     size = np.array([len(part) for part in parts], float)
     observed = np.array([targets[part].mean() for part in parts])
     z = 1.96
