@@ -2,9 +2,10 @@
 
     python benchmarks/main_job.py [--quick] [--json] [--only TEXT]
 
-Rows: dataset build against the straightforward pandas way (CPU time an element, and bytes on disk), batches a second, what
-feeding costs a training step, bf16 against fp32, the Transformer against Hugging Face's BertModel, length buckets against
-none, the CNN against the 5-mer baseline on the published split of the DHS data, and how quickly the command line answers.
+Rows: dataset build against the straightforward pandas way (CPU time an element, and bytes on disk), batches a second,
+what feeding costs a training step, bf16 against fp32, the Transformer against Hugging Face's BertModel, length
+buckets against none, the CNN against the 5-mer baseline on the published split of the DHS data, and how quickly the
+command line answers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import encre
 from encre.data.dataset import Dataset
 from encre.models.device import has_bf16
 from encre.models.settings import ModelConfig
-from encre.progress import SILENT
 from encre.sequence.tokenizers import kmer_ids
 from encre.train import sampling
 from encre.train.loop import Training
@@ -45,7 +45,7 @@ def folder_size(path: Path) -> int:
 
 
 def dataset_build(rows: Rows, work: Path, *, quick: bool) -> Dataset:
-    """CPU seconds an element, both from the same files; the reference reads the genome within its time, as encre does."""
+    """CPU seconds an element, both from files of the same kind; both read their genome within their time."""
     ours, theirs, times = (60_000, 1_500, 2) if quick else (300_000, 4_000, 3)
     config = make(work / "synthetic", ours)
     small = make(work / "small", theirs).parent
@@ -86,7 +86,7 @@ def training_of(data: Dataset, model: ModelConfig, out: Path, **settings: object
     """A training that has begun and takes steps as we ask."""
     config = encre.TrainConfig(epochs=1000, patience=None, precision="fp32", **settings)  # pyright: ignore[reportArgumentType]
     team = Team(0, 1, torch.device("cpu"))
-    return Training(model, data, config, out=out, team=team, progress=SILENT)
+    return Training(model, data, config, out=out, team=team)
 
 
 def feeding(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
@@ -99,11 +99,11 @@ def feeding(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
 
     def drawn() -> None:
         for batch in order:
-            training.step(data.train.batch(batch))
+            training._step(data.train.batch(batch))
 
     def ready() -> None:
         for batch in memory:
-            training.step(batch)
+            training._step(batch)
 
     ratios = [1 / ratio for ratio in in_turn(drawn, ready, times=3 if quick else 7)]
     rows.add("training step: batches drawn / batches in memory", ratios, "x", target=1.05, at_most=True)
@@ -121,7 +121,7 @@ def precision(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
     for kind in ("bf16", "fp32"):
         training = training_of(data, config, work / kind, batch_size=64)
         training.precision = kind
-        sides.append(lambda training=training: [training.step(batch) for batch in batches])
+        sides.append(lambda training=training: [training._step(batch) for batch in batches])
     rows.add(name, in_turn(*sides, times=3), "x", target=target)
 
 
@@ -179,7 +179,7 @@ def buckets(rows: Rows, data: Dataset, work: Path, *, quick: bool) -> None:
     def epoch(bucketing: bool) -> None:
         config = training.config.model_copy(update={"bucketing": bucketing})
         for batch in sampling.batches(chosen, training.length, config, epoch=0):
-            training.step(data.train.batch(batch))
+            training._step(data.train.batch(batch))
 
     ratios = in_turn(lambda: epoch(True), lambda: epoch(False), times=3 if quick else 4)
     rows.add("length buckets: random batches / buckets", ratios, "x", target=1.15)

@@ -1,9 +1,9 @@
 """The straightforward way that notebooks of this field build such a dataset: pandas merges and a loop per base.
 
 Written for the benchmark alone, from the description of the reference system: registry and tissue files through
-``pandas.read_csv`` and ``merge``, the genome read line by line into a dict of strings, then for each element a loop over
-bases to clean it, to reverse-complement it, and over its 3-mers to make tokens (base 4, 64 for N and padding), and a text
-table with a column a token and a column a mask (348 + 348).
+``pandas.read_csv`` and ``merge``, the genome read line by line into a dict of strings, then for each element a loop
+over bases to clean it, to reverse-complement it, and over its 3-mers to make tokens (base 4, 64 for N and padding),
+and a text table with a column a token and a column a mask (348 + 348).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def tokenize(sequence: str) -> tuple[list[int], list[int]]:
 
 def build(registry: Path, tissues: dict[str, Path], genome: dict[str, str], out: Path, *, rows: int) -> int:
     """Build the first ``rows`` elements into a text table; returns its bytes."""
-    table = pd.read_csv(registry, sep="\t", header=None, names=["chrom", "start", "end", "d", "e", "ccre"], nrows=rows)
+    names = ["chrom", "start", "end", "d", "e", "ccre"]
+    table = pd.read_csv(registry, sep="\t", header=None, names=names, nrows=rows)
     for tissue, path in tissues.items():
         names = ["chrom", "start", "end", "e", "s", "st", "ts", "te", "rgb", "tissue_class", "data"]
         other = pd.read_csv(path, sep="\t", header=None, names=names, nrows=rows)
@@ -75,7 +76,7 @@ def build(registry: Path, tissues: dict[str, Path], genome: dict[str, str], out:
         canonical = min(sequence, reverse_complement(sequence))
         tokens, mask = tokenize(canonical)
         record = row.to_dict()
-        record["group"] = hashlib.md5(canonical.encode()).hexdigest()  # noqa: S324
+        record["group"] = hashlib.md5(canonical.encode()).hexdigest()
         record.update({f"token_{i}": token for i, token in enumerate(tokens)})
         record.update({f"mask_{i}": value for i, value in enumerate(mask)})
         records.append(record)

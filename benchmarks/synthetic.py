@@ -13,7 +13,7 @@ TISSUES = ("brain", "blood", "muscle", "skin", "lung", "embryo", "large_intestin
 
 
 def make(folder: Path, elements: int, *, seed: int = 0) -> Path:
-    """Write ``genome.fa``, ``registry.bed``, a file a tissue and ``dataset.toml`` into ``folder``; returns the config.
+    """Write ``genome.fa``, ``registry.bed``, a file a tissue and ``dataset.toml``; returns the config.
 
     Elements are 150-350 bp, about one per kilobase, on seven chromosomes; classes in the shares of V4.
     """
@@ -33,9 +33,7 @@ def make(folder: Path, elements: int, *, seed: int = 0) -> Path:
     classes = rng.choice(CLASSES, elements, p=SHARES)
     rows = list(zip(chrom, start.tolist(), end.tolist(), classes, strict=True))
     with (folder / "registry.bed").open("w") as handle:
-        handle.writelines(
-            f"{c}\t{s}\t{e}\tEH38D{i:07d}\tEH38E{i:07d}\t{k}\n" for i, (c, s, e, k) in enumerate(rows)
-        )
+        handle.writelines(f"{c}\t{s}\t{e}\tEH38D{i:07d}\tEH38E{i:07d}\t{k}\n" for i, (c, s, e, k) in enumerate(rows))
     for tissue in TISSUES:
         active = rng.random(elements) < 0.3
         with (folder / f"{tissue}.bed").open("w") as handle:

@@ -2,8 +2,8 @@
 
     make model            (or: python scripts/make_model.py)
 
-The data is the shipped DHS table with its shuffles, the settings examples/default_model/cnn.toml. Everything needed
-to score with the model and to judge it is kept (weights, calibration, evaluation, card); predictions and the state for
+The data is the shipped DHS table with its shuffles, the settings examples/default_model/cnn.toml. What is needed to
+score with the model and to judge it is kept (weights, calibration, evaluation, card); predictions and the state for
 resuming are not. The folder must stay under 3 MB.
 """
 

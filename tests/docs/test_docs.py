@@ -76,7 +76,10 @@ def test_links_lead_somewhere(page: Path):
         assert target.startswith("http") or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/*.toml")), ids=lambda f: f"{f.parent.name}/{f.name}")
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.toml"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda f: f"{f.parent.name}/{f.name}")
 def test_shipped_examples_are_valid(file: Path):
     if file.name.startswith("dataset"):
         DatasetConfig.from_toml(file)

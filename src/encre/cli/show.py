@@ -78,7 +78,8 @@ def draw_dataset(console: Console, dataset: Dataset) -> None:
     _draw_splits(console, manifest["splits"])
     ledger = _table("Ledger: no row disappears uncounted", "step", "in", "dropped", "added", "out")
     for step in dataset.ledger.steps:
-        notes = "".join(f"\n  [dim]{note}: {_number(count)}[/dim]" for note, count in step.notes.items())
+        told = {note: count for note, count in step.notes.items() if count != 0}
+        notes = "".join(f"\n  [dim]{note}: {_number(count)}[/dim]" for note, count in told.items())
         dropped, added = _counts(step.dropped), _counts(step.added)
         ledger.add_row(step.name + notes, f"{step.rows_in:,}", dropped, added, f"{step.rows_out:,}")
     console.print(ledger)
