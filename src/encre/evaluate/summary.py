@@ -214,7 +214,7 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
         if len(beaten) > 1:
             whom = f"all {len(beaten)} baselines; the strongest, {whom},"
         said = f"On {where}, {who} beats {whom} by {text(beaten[strongest])} in AUROC."
-        found += _per_task(values, strongest, group, said)
+        found += _per_task(values, strongest, group=group, said=said)
     elif beaten:
         names = ", ".join(label(name) for name in beaten)
         found.append(
@@ -229,7 +229,7 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
     return found
 
 
-def _per_task(values: Evaluation, baseline: str, group: str, said: str) -> list[Finding]:
+def _per_task(values: Evaluation, baseline: str, *, group: str, said: str) -> list[Finding]:
     """The lead over the strongest baseline, and whether it holds on every task."""
     tasks = values["groups"][group]["tasks"]
     scopes = values["differences"][baseline]["all"]

@@ -70,7 +70,7 @@ def reliability(table: pl.DataFrame, task: str, calibration: Calibration) -> Rel
     p = calibration.probabilities(logits[:, None], [task])[:, 0]
     order = np.argsort(p, kind="stable")
     count = min(RELIABILITY_BINS, max(1, len(order) // _ROWS_A_BIN))
-    parts = [part for part in np.array_split(order, count)]
+    parts = np.array_split(order, count)
     size = np.array([len(part) for part in parts], float)
     observed = np.array([targets[part].mean() for part in parts])
     z = 1.96

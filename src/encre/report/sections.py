@@ -183,18 +183,18 @@ def details(view: RunView) -> dict[str, Any]:
     """Every metric of one run at the thresholds chosen on valid; ``kind`` tells tasks, insets and means apart."""
     rows: list[dict[str, Any]] = []
 
-    def add(name: str, kind: str, metrics: Mapping[str, Metric], task: Mapping[str, Any] | None = None) -> None:
+    def add(name: str, kind: str, *, metrics: Mapping[str, Metric], task: Mapping[str, Any] | None = None) -> None:
         rows.append({"name": name, "kind": kind, "task": task, "cells": _cells_plain(metrics)})
 
     for name, task in view.evaluation["tasks"].items():
-        add(group_label(name), "task", task["metrics"], task)
+        add(group_label(name), "task", metrics=task["metrics"], task=task)
         place = task.get("on_enhancers")
         if place and place["n"] != task["n"]:
-            add("on enhancers only", "inset", place["metrics"], {**task, **place})
+            add("on enhancers only", "inset", metrics=place["metrics"], task={**task, **place})
     for group, values in view.evaluation["groups"].items():
         for mean in ("macro", "micro"):
             if mean in values and len(values["tasks"]) > 1:
-                add(f"{group_label(group)}, {mean}", "mean", values[mean])
+                add(f"{group_label(group)}, {mean}", "mean", metrics=values[mean])
     return {"label": view.label, "columns": [label(m, short=True) for m in DETAILS], "rows": rows}
 
 

@@ -95,22 +95,22 @@ def evaluate(
         raise ConfigError("a run is judged on 'test' or 'valid'", got=f"'{split}'")
     single = isinstance(runs, str | Path)
     paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
-    datasets: dict[str, tuple[Dataset, _Baselines]] = {}
+    how: dict[str, int] = {"seed": seed, "resamples": resamples}
+    baselines: dict[str, _Baselines] = {}
     results = []
     for path, name in zip(paths, run_names(paths), strict=True):
         manifest = read_manifest(path, kind=RUN_FORMAT["kind"], version=RUN_FORMAT["version"])
         dataset = open_dataset(path, manifest, data=data)
         loaded = load_model(path, device=choose_device(device))
-        _same_tasks(loaded.tasks, dataset, path)
-        if dataset.digest not in datasets:
-            baselines = _judge_baselines(dataset, split=split, seed=seed, resamples=resamples, progress=progress)
-            datasets[dataset.digest] = dataset, baselines
-        dataset, baselines = datasets[dataset.digest]
+        _same_tasks(loaded.tasks, dataset, run=path)
+        if dataset.digest not in baselines:
+            baselines[dataset.digest] = _judge_baselines(dataset, split, progress=progress, **how)
+        judged = baselines[dataset.digest]
         progress.say(f"{name}: predicting valid and {split}, both strands")
-        tables = _predict(loaded, dataset, split, progress=progress)
-        judgement = judge(tables.valid, tables.judged, dataset.tasks, seed=seed, resamples=resamples)
-        values = _evaluation(name, manifest, split, judgement=judgement, baselines=baselines)
-        _write(path, dataset, split, tables=tables, baselines=baselines, judgement=judgement, values=values)
+        tables = _predict(loaded, dataset, split=split, progress=progress)
+        judgement = judge(tables.valid, tables.judged, dataset.tasks, **how)
+        values = _evaluation(name, manifest, split=split, judgement=judgement, baselines=judged)
+        _write(path, dataset, tables=tables, baselines=judged, judgement=judgement, values=values)
         results.append(values)
     return results[0] if single else results
 
@@ -156,7 +156,7 @@ def open_dataset(run: Path, manifest: dict[str, Any], *, data: str | Path | None
     return dataset
 
 
-def _same_tasks(tasks: TaskSet, dataset: Dataset, run: Path) -> None:
+def _same_tasks(tasks: TaskSet, dataset: Dataset, *, run: Path) -> None:
     if tasks.names != dataset.tasks.names:
         raise DataError(
             "the run and the dataset have other tasks",
@@ -166,17 +166,17 @@ def _same_tasks(tasks: TaskSet, dataset: Dataset, run: Path) -> None:
         )
 
 
-def _predict(loaded: LoadedModel, dataset: Dataset, split: str, *, progress: Progress) -> _Tables:
+def _predict(loaded: LoadedModel, dataset: Dataset, *, split: str, progress: Progress) -> _Tables:
     """Predict valid and the judged split; valid only once when it is judged itself."""
     tables = {}
     for name in dict.fromkeys(("valid", split)):
         subset = dataset.subset(name)
         logits = predict_logits(loaded.model, subset.codes, subset.offsets, both_strands=True, progress=progress)
-        tables[name] = _table(subset, dataset.tasks, logits)
+        tables[name] = _table(subset, dataset.tasks, logits=logits)
     return _Tables(tables["valid"], tables[split])
 
 
-def _table(subset: Subset, tasks: TaskSet, logits: np.ndarray) -> pl.DataFrame:
+def _table(subset: Subset, tasks: TaskSet, *, logits: np.ndarray) -> pl.DataFrame:
     columns = {
         "index": subset.index,
         "length": subset.length,
@@ -187,7 +187,7 @@ def _table(subset: Subset, tasks: TaskSet, logits: np.ndarray) -> pl.DataFrame:
     return prediction_table(subset.elements, tasks, columns=columns)
 
 
-def _judge_baselines(dataset: Dataset, *, split: str, seed: int, resamples: int, progress: Progress) -> _Baselines:
+def _judge_baselines(dataset: Dataset, split: str, *, seed: int, resamples: int, progress: Progress) -> _Baselines:
     """Fit every baseline on train and judge it as a model is judged."""
     train = dataset.train
     if len(train) > MOST_BASELINE_ROWS:
@@ -202,7 +202,7 @@ def _judge_baselines(dataset: Dataset, *, split: str, seed: int, resamples: int,
         for name, kind in BASELINES.items():
             fitted = kind().fit(codes, offsets, targets, mask)
             found = {
-                key: _table(subset, dataset.tasks, fitted.logits(subset.codes, subset.offsets))
+                key: _table(subset, dataset.tasks, logits=fitted.logits(subset.codes, subset.offsets))
                 for key, subset in splits.items()
             }
             tables[name] = _Tables(found["valid"], found[split])
@@ -212,7 +212,7 @@ def _judge_baselines(dataset: Dataset, *, split: str, seed: int, resamples: int,
 
 
 def _evaluation(
-    name: str, manifest: dict[str, Any], split: str, *, judgement: Judgement, baselines: _Baselines
+    name: str, manifest: dict[str, Any], *, split: str, judgement: Judgement, baselines: _Baselines
 ) -> dict[str, Any]:
     """The contents of ``evaluation.json``."""
     return {
@@ -231,7 +231,6 @@ def _evaluation(
 def _write(
     run: Path,
     dataset: Dataset,
-    split: str,
     *,
     tables: _Tables,
     baselines: _Baselines,
@@ -239,7 +238,7 @@ def _write(
     values: dict[str, Any],
 ) -> None:
     """Write into the run folder, what the rest rests on first and ``evaluation.json`` last."""
-    folder = run / "predictions"
+    folder, split = run / "predictions", values["split"]
     for prefix, found in {"": tables, **{f"baseline.{k}.": t for k, t in baselines.tables.items()}}.items():
         for name, frame in {"valid": found.valid, split: found.judged}.items():
             with staged_file(folder / f"{prefix}{name}.parquet") as staged:
