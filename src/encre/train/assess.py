@@ -74,10 +74,8 @@ def evaluate(
         ``"test"`` or ``"valid"``; thresholds and calibration always come from valid.
     seed, resamples
         Of the block bootstrap.
-    device
-        Where the models run.
-    progress
-        Follows the sequences.
+    device, progress
+        Where the models run, and what follows the sequences.
 
     Returns
     -------
@@ -86,10 +84,8 @@ def evaluate(
 
     Raises
     ------
-    MissingFileError, FolderError
-        When a run or its dataset is not there, or damaged.
-    DataError
-        When the dataset is not the one that the run was trained on.
+    MissingFileError, FolderError, DataError
+        When a run or its dataset is not there, damaged, or not the one that the run was trained on.
     """
     if split not in ("test", "valid"):
         raise ConfigError("a run is judged on 'test' or 'valid'", got=f"'{split}'")
