@@ -199,8 +199,9 @@ def test_a_time_budget_ends_the_training_in_order(dataset: Dataset, tmp_path: Pa
     assert float(history(run.path)[-1]["learning_rate"]) < 0.005, "the rate follows the time"
 
 
-def test_bf16_leaves_weights_in_fp32(dataset: Dataset, tmp_path: Path):
-    run = fit(model_config(CNN), dataset, config(epochs=1, precision="bf16"), out=tmp_path / "run")
+@pytest.mark.parametrize("name", SMALL)
+def test_bf16_trains_and_leaves_weights_in_fp32(name: str, dataset: Dataset, tmp_path: Path):
+    run = fit(model_config(SMALL[name]), dataset, config(epochs=1, precision="bf16"), out=tmp_path / "run")
     assert run.manifest["training"]["precision"] == "bf16"
     assert all(value.dtype == torch.float32 for value in weights(run.path).values())
 

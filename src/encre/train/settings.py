@@ -39,7 +39,8 @@ class TrainConfig(Config):
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` ...
     compile
-        ``torch.compile`` the model; pays in bf16 on long runs.
+        ``torch.compile`` the model; pays in bf16 on long runs over sequences of one length (the first eight
+        lengths are compiled anew). Left out in fp32 on a CPU, where it is slower.
     bucketing
         Put sequences of like length into a batch (in shuffled pools of 8 batches).
     reverse_complement
