@@ -199,20 +199,25 @@ class Training:
         return f"loss {(self.state.loss + float(losses) * self.team.world) / self.state.step:.4f}"
 
     def _fold(self, losses: Tensor) -> Tensor:
-        """Add the losses of all processes to the state; refuse to go on from one that is not a number."""
+        """Add the losses of all processes to the state, and begin a new sum."""
         self.state.loss += float(self.team.sum(losses))
-        if not np.isfinite(self.state.loss):
+        self._check(self.state.loss)
+        return torch.zeros_like(losses)
+
+    def _check(self, loss: float) -> None:
+        """Refuse to go on from a loss that is not a number; nothing has been kept of it."""
+        if not np.isfinite(loss):
             raise DataError(
                 f"the loss is no longer a number in epoch {self.state.epoch + 1}",
                 where=self.out,
-                remedy="Lower learning_rate, or set clip; the last state is that of the epoch before.",
+                remedy="Lower learning_rate, or set clip; the last state is one from before.",
             )
-        return torch.zeros_like(losses)
 
     def _judge(self) -> None:
         """Close the epoch: score on valid, note it, keep the best weights and the state."""
         rate = self.optimizer.param_groups[0]["lr"]
         found = validate(self.model, self.valid, self.loss, config=self.config, team=self.team)
+        self._check(found["valid_loss"])
         better = self.state.close_epoch(overall(found), found, rate=rate, seconds=time.monotonic() - self.begun)
         if better and self.team.leads:
             write_weights(self.out / BEST, self.model.state_dict())
