@@ -50,7 +50,7 @@ class Rows:
         if not self.json_only:
             shown = "not measured" if value is None else f"{value:,.4g} {unit}"
             verdict = {True: "met", False: "MISSED", None: rest.get("why", "")}[rest["met"]]
-            print(f"{row:<58} {shown:>26}   target {target:g}   {verdict}", file=sys.stderr, flush=True)
+            print(f"{row:<86} {shown:>26}   target {target:g}   {verdict}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """One JSON line a row on stdout."""

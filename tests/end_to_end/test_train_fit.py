@@ -103,7 +103,7 @@ def test_interrupted_and_resumed_equals_unbroken(
     """Broken off in the middle of the second epoch, after a state and before its end."""
     settings = config(checkpoint_every=5)
     fit(model_config(SMALL[name]), dataset, settings, out=tmp_path / "whole")
-    count, step = 0, loop.Training._step
+    count, step = 0, loop.Training.step
 
     def breaks(self: loop.Training, batch: object) -> torch.Tensor:
         nonlocal count
@@ -112,7 +112,7 @@ def test_interrupted_and_resumed_equals_unbroken(
             raise KeyboardInterrupt
         return step(self, batch)
 
-    monkeypatch.setattr(loop.Training, "_step", breaks)
+    monkeypatch.setattr(loop.Training, "step", breaks)
     with pytest.raises(KeyboardInterrupt):
         fit(model_config(SMALL[name]), dataset, settings, out=tmp_path / "broken")
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {"state"}
@@ -209,7 +209,7 @@ def test_bf16_trains_and_leaves_weights_in_fp32(name: str, dataset: Dataset, tmp
 def test_a_loss_that_is_not_a_number_is_said_and_leaves_nothing(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(loop.Training, "_step", lambda self, batch: torch.tensor(float("nan")))
+    monkeypatch.setattr(loop.Training, "step", lambda self, batch: torch.tensor(float("nan")))
     with pytest.raises(DataError, match="no longer a number in epoch 1.*learning_rate"):
         fit(model_config(CNN), dataset, config(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

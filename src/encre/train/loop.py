@@ -170,7 +170,7 @@ class Training:
                 set_rate(self.optimizer, rate_at(spent, config))
                 rows = sampling.share(batch, team.rank, team.world)
                 flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
-                losses += self._step(self.train.batch(rows, reverse=flips, shift=shifts))
+                losses += self.step(self.train.batch(rows, reverse=flips, shift=shifts))
                 state.advance(len(batch))
                 if config.checkpoint_every and state.steps % config.checkpoint_every == 0:
                     losses = self._fold(losses)
@@ -178,7 +178,7 @@ class Training:
                 advance(len(batch), "" if state.step % _NEWS else self._news(losses))
         self._fold(losses)
 
-    def _step(self, batch: Batch) -> Tensor:
+    def step(self, batch: Batch) -> Tensor:
         """One step on this process's share of a batch; returns its share of the loss."""
         # Each step's dropout draws from a stream of its own, so resuming needs no random state.
         torch.manual_seed(stream_seed(self.config.seed, "train", "step", self.state.steps, self.team.rank))
