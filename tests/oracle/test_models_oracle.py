@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from encre.models.baselines import Kmer4, Linear, kmer_frequencies
 from encre.models.cnn import CNNConfig
+from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.inference import padded, predict_logits
 from encre.models.layers import Extent
 from encre.models.model import build_model
@@ -119,3 +120,24 @@ def test_predicting_equals_one_sequence_at_a_time():
         with torch.no_grad():
             expected = sum(model(torch.tensor(c)[None], torch.tensor([len(c)])) for c in both) / 2
         np.testing.assert_allclose(predict_logits(model, codes, offsets)[row], expected[0], atol=1e-5)
+
+
+def test_the_two_directions_equal_a_packed_bidirectional_lstm():
+    torch.manual_seed(0)
+    config = CNNLSTMConfig(channels=(8, 8), kernel_sizes=(3, 3), pools=(1, 1), lstm=5)
+    model = build_model(config, tasks=screen_tasks())
+    trunk = model.eval().trunk
+    oracle = torch.nn.LSTM(8, 5, batch_first=True, bidirectional=True)
+    for name, ours in trunk.rightward.named_parameters():
+        getattr(oracle, name).data = ours.data
+    for name, ours in trunk.leftward.named_parameters():
+        getattr(oracle, f"{name}_reverse").data = ours.data
+    length = torch.tensor([20, 7, 13])
+    codes = torch.randint(0, 4, (3, 20), dtype=torch.uint8)
+    codes[torch.arange(20) >= length[:, None]] = 4
+    steps, extent = trunk.convolutions(codes, length)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        steps.transpose(1, 2), extent.length, batch_first=True, enforce_sorted=False
+    )
+    expected = torch.nn.utils.rnn.pad_packed_sequence(oracle(packed)[0], batch_first=True)[0]
+    torch.testing.assert_close(trunk(codes, length)[0].transpose(1, 2), expected)

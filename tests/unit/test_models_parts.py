@@ -38,7 +38,7 @@ def test_the_cnn_lstm_has_the_reference_tensors():
     assert [count(block.conv) for block in blocks] == [10_368, 164_096, 256 * 256 * 5 + 256]
     assert [count(block.norm) for block in blocks] == [2 * 128, 2 * 256, 2 * 256]
     assert [block.residual for block in blocks] == [False, False, True]
-    assert count(model.trunk.lstm) == 2 * 4 * 128 * (256 + 128 + 2)
+    assert count(model.trunk.rightward) == count(model.trunk.leftward) == 4 * 128 * (256 + 128 + 2)
     assert count(model.heads) == 10 * 257
 
 

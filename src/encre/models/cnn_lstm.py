@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from encre.models.cnn import ConvolutionConfig, Convolutions
 from encre.models.layers import Extent
@@ -41,22 +41,31 @@ class CNNLSTMConfig(ConvolutionConfig):
 class CNNLSTM(nn.Module):
     """Convolutions and a BiLSTM: ``(codes (B, L), length (B,)) -> (features (B, 2 * lstm, T), Extent)``.
 
-    The LSTM reads packed sequences: its backward direction starts at the last real position, so padding
-    never reaches it.
+    Each direction is an LSTM that reads from a sequence's own end onwards, so that padding always comes after
+    what is real and never reaches it. PyTorch's packed sequences give the same, but miss the fused kernel: a training
+    step took 2.2 times as long with them (32 elements of 150-250 bp, one core).
     """
 
     def __init__(self, config: CNNLSTMConfig) -> None:
         super().__init__()
         self.convolutions = Convolutions(config, residual=config.residual)
-        self.lstm = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True, bidirectional=True)
+        self.rightward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
+        self.leftward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.width = 2 * config.lstm
 
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every position, zeros beyond the real ones."""
         features, extent = self.convolutions(codes, length)
         steps = features.transpose(1, 2).contiguous()
-        if extent.full:
-            return self.lstm(steps)[0].transpose(1, 2), extent
-        packed = pack_padded_sequence(steps, extent.length.cpu(), batch_first=True, enforce_sorted=False)
-        padded, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=extent.width)
-        return padded.transpose(1, 2), extent
+        right = self.rightward(steps)[0]
+        left = turned(self.leftward(turned(steps, extent))[0], extent)
+        return extent.zero(torch.cat([right, left], dim=-1).transpose(1, 2)), extent
+
+
+def turned(x: Tensor, extent: Extent) -> Tensor:
+    """``x`` (B, T, D) with the real positions of each sequence in the opposite order, padding where it was."""
+    if extent.full:
+        return x.flip(1)
+    place = torch.arange(extent.width, device=x.device)
+    order = torch.where(extent.mask, extent.length[:, None] - 1 - place, place)
+    return x.gather(1, order[..., None].expand_as(x))
