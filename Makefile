@@ -10,6 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 ## Build the shipped data set, train three models, judge them, write demo/report.html (at most 8 minutes on two cores)
 demo: $(VENV)/demo
+	@rm -rf demo
 	$(BIN)/encre quickstart --out demo
 
 ## Lint, types, import law, then every test

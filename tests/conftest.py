@@ -1,4 +1,4 @@
-"""Shared by all tests: runtime shape and type checks, and where the development data lies."""
+"""Shared by all tests: where the development data lies, and a genome cache of their own."""
 
 from __future__ import annotations
 
