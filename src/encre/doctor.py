@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pydantic", "safetensors", "py2bit")
+_PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pydantic", "safetensors")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 #: Training rows of registry V4 (2,348,854 elements, four fifths of them in train).
 _REGISTRY_ROWS = 1_900_000

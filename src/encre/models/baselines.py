@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 
 from encre.sequence.tokenizers import kmer_ids
 from encre.shapes import N_CODE
@@ -84,25 +84,13 @@ class Linear(Baseline):
 
 def _logistic(x: np.ndarray, target: np.ndarray, measured: np.ndarray, strength: float) -> np.ndarray:
     """Weights (F + 1,) that minimise ``sum of log losses + |w|² / (2 C)``, the intercept (last) unpenalised."""
-    whole = bool(measured.all())
-    rows = x if whole else x[measured]
-    y = (target if whole else target[measured]).astype(np.float32)
-    if len(y) == 0:
-        return np.zeros(x.shape[1] + 1, np.float32)
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, intercept = w[:-1].astype(np.float32), np.float32(w[-1])
-        z = rows @ slope + intercept
-        residual = expit(z) - y
-        value = float(np.sum(np.logaddexp(0, z) - y * z, dtype=np.float64)) + float(w[:-1] @ w[:-1]) / (2 * strength)
-        gradient = np.append(residual @ rows, residual.sum(dtype=np.float64)).astype(np.float64)
-        gradient[:-1] += w[:-1] / strength
-        return value / len(y), gradient / len(y)
-
-    share = np.clip(y.mean(dtype=np.float64), 1 / (len(y) + 1), len(y) / (len(y) + 1))
-    start = np.append(np.zeros(x.shape[1]), logit(share))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-5})
-    return found.x.astype(np.float32)
+    rows, y = (x, target) if measured.all() else (x[measured], target[measured])
+    y = y > 0.5
+    if len(y) == 0 or y.all() or not y.any():  # nothing to tell apart: the share of positives, smoothed
+        share = (y.sum() + 1) / (len(y) + 2)
+        return np.append(np.zeros(x.shape[1]), logit(share)).astype(np.float32)
+    fitted = LogisticRegression(C=strength, max_iter=200).fit(rows, y)
+    return np.append(fitted.coef_[0], fitted.intercept_[0]).astype(np.float32)
 
 
 class LengthOnly(Linear):
