@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import encre
+from encre.files import read_json, write_json
 from encre.models.registry import model_config
 from encre.progress import for_terminal
 from encre.report.cards import write_model_card
@@ -32,18 +33,26 @@ def main() -> None:
         recipe = encre.DatasetConfig.from_toml(ASSETS / "quickstart" / "dataset.toml")
         data = encre.build_dataset(recipe, out=work / "dhs", progress=progress)
         config = RunConfig.from_toml(ROOT / "examples" / "default_model" / "cnn.toml")
-        run = work / "run"
-        encre.fit(model_config(config.model), data, config.train, out=run, progress=progress)
-        encre.evaluate(run, data=data.path, progress=progress)
-        write_model_card(run)
-        for part in LEFT_OUT:
-            shutil.rmtree(run / part, ignore_errors=True)
-        size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
+        encre.fit(model_config(config.model), data, config.train, out=work / "run", progress=progress)
+        ship(work / "run", data=data.path)
+
+
+def ship(run: Path, *, data: Path) -> None:
+    """Judge a run and put what scoring needs of it into the package."""
+    encre.evaluate(run, data=data, progress=for_terminal())
+    write_model_card(run)
+    with tempfile.TemporaryDirectory() as name:
+        kept = Path(name) / "default_model"
+        shutil.copytree(run, kept, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        manifest = read_json(kept / "manifest.json")
+        manifest["dataset"]["path"] = ""  # it lay in a temporary folder; `make demo` builds the same one
+        write_json(kept / "manifest.json", manifest)
+        size = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
         assert size <= LIMIT, f"the default model is {size:,} bytes, over {LIMIT:,}"
         target = ASSETS / "default_model"
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(run, target)
-        print(f"{target.relative_to(ROOT)}: {size:,} bytes")
+        shutil.copytree(kept, target)
+    print(f"{target.relative_to(ROOT)}: {size:,} bytes")
 
 
 if __name__ == "__main__":

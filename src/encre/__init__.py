@@ -31,7 +31,6 @@ _HOME = {
     "load": "encre.predict.predictor",
     "predict_regions": "encre.predict.regions",
     "write_report": "encre.report.html",
-    "quickstart": "encre.quickstart",
     "EncreError": "encre.errors",
 }
 
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
     from encre.predict.regions import predict_regions as predict_regions
-    from encre.quickstart import quickstart as quickstart
     from encre.report.html import write_report as write_report
     from encre.tasks import Task as Task
     from encre.tasks import TaskSet as TaskSet

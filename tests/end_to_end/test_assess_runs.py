@@ -14,9 +14,9 @@ import torch
 
 from encre.data.build import DatasetConfig, build_dataset
 from encre.errors import ConfigError, DataError, MissingFileError
-from encre.evaluate.calibration import Calibration
-from encre.evaluate.evaluation import evaluate_table
-from encre.evaluate.runs import read_predictions, read_tasks
+from encre.evaluation.calibration import Calibration
+from encre.evaluation.judgement import evaluate_table
+from encre.evaluation.runs import read_predictions, read_tasks
 from encre.models.baselines import BASELINES
 from encre.models.checkpoint import load_model
 from encre.models.inference import predict_logits

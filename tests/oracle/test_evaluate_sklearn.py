@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from encre.evaluate import bootstrap, metrics
-from encre.evaluate.calibration import fit_temperature, sigmoid
-from encre.evaluate.thresholds import best_threshold
+from encre.evaluation import bootstrap, metrics
+from encre.evaluation.calibration import fit_temperature, sigmoid
+from encre.evaluation.thresholds import best_threshold
 
 
 def scored(seed: int, rows: int = 600, levels: int | None = None):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encre.evaluate import bootstrap, metrics
-from encre.evaluate.calibration import fit_temperature, sigmoid
-from encre.evaluate.thresholds import best_threshold
+from encre.evaluation import bootstrap, metrics
+from encre.evaluation.calibration import fit_temperature, sigmoid
+from encre.evaluation.thresholds import best_threshold
 
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(-50, 50)), min_size=2, max_size=60)
 

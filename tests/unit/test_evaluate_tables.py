@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from encre.errors import DataError
-from encre.evaluate.blocks import make_resamples
-from encre.evaluate.calibration import Calibration, fit_calibration, fit_temperature, sigmoid
-from encre.evaluate.comparison import compare_tables
-from encre.evaluate.evaluation import evaluate_table
-from encre.evaluate.summary import findings, leaderboard, sentences
-from encre.evaluate.table import prediction_table, read_scores
+from encre.evaluation.blocks import make_resamples
+from encre.evaluation.calibration import Calibration, fit_calibration, fit_temperature, sigmoid
+from encre.evaluation.comparison import compare_tables
+from encre.evaluation.judgement import evaluate_table
+from encre.evaluation.summary import findings, leaderboard, sentences
+from encre.evaluation.table import prediction_table, read_scores
 from encre.tasks import Task, TaskSet, screen_tasks
 
 TASKS = screen_tasks(["heart", "lung", "brain"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
-from encre.evaluate.calibration import Calibration
+from encre.evaluation.calibration import Calibration
 from encre.predict import predictor as predictor_module
 from encre.predict.predictor import Predictor, load
 from encre.progress import Progress

@@ -17,9 +17,9 @@ import polars as pl
 import pytest
 
 from encre.errors import DataError, FolderError
-from encre.evaluate.comparison import compare_judged
-from encre.evaluate.evaluation import judge
-from encre.evaluate.runs import FORMAT, compare_runs, run_names
+from encre.evaluation.comparison import compare_judged
+from encre.evaluation.judgement import judge
+from encre.evaluation.runs import FORMAT, compare_runs, run_names
 from encre.report import svg
 from encre.report.cards import write_model_card
 from encre.report.html import write_report
@@ -256,7 +256,10 @@ def test_the_model_card_of_an_unevaluated_run_says_so(tmp_path):
 
 
 def test_the_report_and_evaluation_never_load_torch():
-    code = "import sys, encre.report.html, encre.report.cards, encre.evaluate.runs; sys.exit('torch' in sys.modules)"
+    modules = "encre.report.html, encre.report.cards, encre.evaluation.runs"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+        "import sys, encre.report.html, encre.report.cards, encre.evaluation.runs; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -184,7 +184,7 @@ def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, An
     evaluations
         Name -> ``evaluation.json`` of a run, all over one dataset.
     """
-    from encre.evaluate.summary import group_label, leaderboard, sentences
+    from encre.evaluation.summary import group_label, leaderboard, sentences
 
     first = next(iter(evaluations.values()))
     blocks = first["blocks"]

@@ -72,7 +72,7 @@ def evaluate(
     Writes predictions, calibration, evaluation.json and the model card into each run.
     """
     from encre.cli.show import draw_evaluations
-    from encre.evaluate.runs import run_names
+    from encre.evaluation.runs import run_names
     from encre.report.cards import write_model_card
     from encre.train.assess import evaluate as judge
 
@@ -89,7 +89,7 @@ def evaluate(
 def compare(context: typer.Context, runs: Runs) -> None:
     """Compare runs on the same rows: paired differences."""
     from encre.cli.show import draw_comparison
-    from encre.evaluate.runs import compare_runs
+    from encre.evaluation.runs import compare_runs
 
     if len(runs) < 2:
         raise ConfigError("a comparison needs two runs or more", got=f"{len(runs)}", remedy="Name another run.")

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
-from encre.evaluate.calibration import Calibration
+from encre.evaluation.calibration import Calibration
 from encre.predict.inputs import Records
 from encre.predict.tiling import Tiles, combine_tiles, tile
 from encre.progress import SILENT, Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from encre.evaluate.summary import Finding, group_label, number
+from encre.evaluation.summary import Finding, group_label, number
 from encre.report.folders import RunView
 
 SHORTCUTS = {"length": "length", "gc": "GC share", "n_share": "N share"}

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from encre.evaluate.runs import EVALUATION, RUN_VERSION, read_evaluation
-from encre.evaluate.summary import label, number, sentences, text
+from encre.evaluation.runs import EVALUATION, RUN_VERSION, read_evaluation
+from encre.evaluation.summary import label, number, sentences, text
 from encre.files import read_json, read_manifest, staged_file
 from encre.report.background import budget_findings, data_findings, provenance_rows
 from encre.report.folders import RunView

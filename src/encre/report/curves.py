@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from encre.evaluate.calibration import Calibration
-from encre.evaluate.metrics import counts_by_score
+from encre.evaluation.calibration import Calibration
+from encre.evaluation.metrics import counts_by_score
 
 RELIABILITY_BINS = 10
 _ROWS_A_BIN = 25

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from encre.evaluate.summary import number
-from encre.evaluate.summary import text as said
+from encre.evaluation.summary import number
+from encre.evaluation.summary import text as said
 from encre.report import svg
 from encre.report.curves import Curve, Reliability
 from encre.report.svg import Scale, tag

@@ -14,9 +14,9 @@ import polars as pl
 
 from encre.config import read_toml
 from encre.errors import DataError, EncreError
-from encre.evaluate.calibration import Calibration
-from encre.evaluate.runs import RUN_VERSION, read_evaluation, read_predictions, read_tasks, run_names
-from encre.evaluate.summary import labels
+from encre.evaluation.calibration import Calibration
+from encre.evaluation.runs import RUN_VERSION, read_evaluation, read_predictions, read_tasks, run_names
+from encre.evaluation.summary import labels
 from encre.files import open_existing, read_json, read_manifest
 from encre.tasks import TaskSet
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from encre.evaluate.runs import compare_runs
-from encre.evaluate.summary import Finding, findings, group_label, number
+from encre.evaluation.runs import compare_runs
+from encre.evaluation.summary import Finding, findings, group_label, number
 from encre.files import staged_file
 from encre.report import background, sections
 from encre.report.folders import RunView, read_runs

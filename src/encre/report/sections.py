@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from encre.evaluate.summary import best_run, group_label, label, main_group, number
+from encre.evaluation.summary import best_run, group_label, label, main_group, number
 from encre.report import curves, figures, svg
 from encre.report.figures import Series
 from encre.report.folders import RunView, readable_history

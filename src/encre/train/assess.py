@@ -15,10 +15,10 @@ import polars as pl
 
 from encre.data.dataset import Dataset, Subset
 from encre.errors import ConfigError, DataError, MissingFileError
-from encre.evaluate.comparison import compare_judged
-from encre.evaluate.evaluation import Judgement, judge
-from encre.evaluate.runs import EVALUATION, FORMAT, compare_runs, run_names
-from encre.evaluate.table import prediction_table
+from encre.evaluation.comparison import compare_judged
+from encre.evaluation.judgement import Judgement, judge
+from encre.evaluation.runs import EVALUATION, FORMAT, compare_runs, run_names
+from encre.evaluation.table import prediction_table
 from encre.files import read_manifest, staged_file, write_json
 from encre.models.baselines import BASELINES
 from encre.models.checkpoint import FORMAT as RUN_FORMAT
@@ -116,7 +116,7 @@ def compare(
 ) -> dict[str, Any]:
     """Paired differences of every two runs, from the predictions that :func:`evaluate` wrote.
 
-    See :func:`encre.evaluate.runs.compare_runs`.
+    See :func:`encre.evaluation.runs.compare_runs`.
     """
     return compare_runs(runs, split=split, seed=seed, resamples=resamples)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from encre.evaluate.metrics import average_precision
+from encre.evaluation.metrics import average_precision
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel
 from encre.tasks import TaskSet

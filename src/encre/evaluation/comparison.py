@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from encre.errors import DataError
-from encre.evaluate.bootstrap import Estimate, describe
-from encre.evaluate.evaluation import RANKING, Judgement, judge
+from encre.evaluation.bootstrap import Estimate, describe
+from encre.evaluation.judgement import RANKING, Judgement, judge
 from encre.tasks import TaskSet
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from encre.evaluate.metrics import Confusion, counts_by_score, matthews
+from encre.evaluation.metrics import Confusion, counts_by_score, matthews
 
 
 def best_threshold(targets: np.ndarray, probabilities: np.ndarray) -> float:

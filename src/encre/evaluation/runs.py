@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from encre.errors import DataError, FolderError
-from encre.evaluate.comparison import compare_judged
-from encre.evaluate.evaluation import Judgement, judge
+from encre.evaluation.comparison import compare_judged
+from encre.evaluation.judgement import Judgement, judge
 from encre.files import open_existing, read_json, read_manifest
 from encre.tasks import TaskSet
 
@@ -100,13 +100,13 @@ def compare_runs(
     runs
         Evaluated run folders over one dataset.
     split, seed, resamples
-        As in :func:`encre.evaluate.evaluation.evaluate_table`.
+        As in :func:`encre.evaluation.judgement.evaluate_table`.
 
     Returns
     -------
     dict
         ``runs`` (names) and ``pairs``, each ``a``, ``b`` and ``differences`` (a - b; see
-        :func:`encre.evaluate.comparison.compare_tables`).
+        :func:`encre.evaluation.comparison.compare_tables`).
 
     Raises
     ------

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from encre.evaluate import metrics
-from encre.evaluate.metrics import CALIBRATION_BINS, Confusion
+from encre.evaluation import metrics
+from encre.evaluation.metrics import CALIBRATION_BINS, Confusion
 
 RANK_BINS = 2048
 """Draws of the ranking metrics use at most so many distinct ranks, and are centred on the exact value.

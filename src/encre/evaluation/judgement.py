@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from encre.evaluate import bootstrap
-from encre.evaluate.blocks import Resamples, make_resamples
-from encre.evaluate.bootstrap import Estimate, describe, mean_estimate
-from encre.evaluate.calibration import Calibration, fit_calibration
-from encre.evaluate.table import anchor_task, read_scores, rows_of
+from encre.evaluation import bootstrap
+from encre.evaluation.blocks import Resamples, make_resamples
+from encre.evaluation.bootstrap import Estimate, describe, mean_estimate
+from encre.evaluation.calibration import Calibration, fit_calibration
+from encre.evaluation.table import anchor_task, read_scores, rows_of
 from encre.tasks import TaskSet
 
 RANKING = ("auroc", "auprc")
@@ -76,7 +76,7 @@ def evaluate_table(
     Parameters
     ----------
     valid, test
-        Prediction tables (see :mod:`encre.evaluate.table`).
+        Prediction tables (see :mod:`encre.evaluation.table`).
     tasks
         The tasks, in K order.
     seed, resamples

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, FormatError, nearest
-from encre.evaluate.bootstrap import one_sided
-from encre.evaluate.table import read_scores
-from encre.evaluate.thresholds import best_threshold
+from encre.evaluation.bootstrap import one_sided
+from encre.evaluation.table import read_scores
+from encre.evaluation.thresholds import best_threshold
 from encre.files import read_json, write_json
 from encre.tasks import TaskSet
 

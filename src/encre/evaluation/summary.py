@@ -157,7 +157,7 @@ def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[s
     evaluations
         Run name -> contents of its ``evaluation.json``.
     pairs
-        The ``pairs`` of :func:`encre.evaluate.runs.compare_runs`, for a word on which run is better.
+        The ``pairs`` of :func:`encre.evaluation.runs.compare_runs`, for a word on which run is better.
     """
     if not evaluations:
         return []
