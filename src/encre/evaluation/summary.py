@@ -172,6 +172,7 @@ def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[s
         found.append(_headline(evaluations, best, group))
         found += _against_baselines(evaluations, best, group)
         found += _between_runs(evaluations, best, group, pairs=pairs)
+        found += _others_behind(evaluations, best, group)
     return found + _weak_tasks(evaluations)
 
 
@@ -275,6 +276,25 @@ def _between_runs(
     if level:
         said = f"On {where}, {names[best]} cannot be told apart from {' or from '.join(level)}."
         found.append(Finding(said, "caution"))
+    return found
+
+
+def _others_behind(evaluations: Mapping[str, Evaluation], best: str, group: str) -> list[Finding]:
+    """The runs beside the best one that do not clearly beat every baseline."""
+    found, names = [], labels(evaluations)
+    for name, values in evaluations.items():
+        scopes = values.get("differences", {})
+        found_by = {key: scope["all"].get(f"{group}/macro", {}).get("auroc", {}) for key, scope in scopes.items()}
+        differences = {key: d for key, d in found_by.items() if d.get("low") is not None and d["low"] <= 0}
+        if name == best or not differences:
+            continue
+        strongest = min(differences, key=lambda baseline: differences[baseline]["value"])
+        difference = _negated(differences[strongest])
+        clear = difference["low"] > 0
+        said = f"On {on_group(values, group)}, {names[name]} does not {'' if clear else 'clearly '}beat "
+        said += f"{label(strongest)}, which {'leads' if clear else 'differs'} by {text(difference)} in AUROC"
+        more = f", nor {len(differences) - 1} more of the baselines" if len(differences) > 1 else ""
+        found.append(Finding(f"{said}{more}.", "bad" if clear else "caution"))
     return found
 
 
