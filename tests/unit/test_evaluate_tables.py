@@ -252,5 +252,5 @@ def test_the_leaderboard_lists_models_then_baselines():
 def test_a_run_that_loses_to_a_baseline_is_named_even_beside_a_better_run():
     other = {**judged(0.3, 2.5), "model": "transformer"}
     matching = [f for f in findings({"a": judged(3.0, 2.5), "b": other}) if "Transformer does not beat" in f.text]
-    assert [f.tone for f in matching] == ["bad"]
+    assert {f.tone for f in matching} == {"bad"}
     assert "5-mer logistic regression, which leads by" in matching[0].text
