@@ -23,7 +23,7 @@ def arguments(what: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, same ratios, under a minute")
     parser.add_argument("--json", action="store_true", help="print the JSON rows only")
-    parser.add_argument("--only", default="", help="run only the rows whose name contains this")
+    parser.add_argument("--only", default="", help="run only the parts whose name contains this (see the script)")
     return parser.parse_args()
 
 
