@@ -20,7 +20,7 @@ test: $(VENV)/dev lint
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 ## Train the small default model that the package ships (about 25 minutes on two cores)
