@@ -149,7 +149,8 @@ def canonical_groups(canonical: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         low = int(offsets[first])
         text = memoryview(canonical[low : offsets[last]].tobytes().translate(_TEXT))
         edges = (offsets[first : last + 1] - low).tolist()
-        out[first:last] = [md5(text[a:b], usedforsecurity=False).hexdigest() for a, b in itertools.pairwise(edges)]
+        digests = b"".join([md5(text[a:b], usedforsecurity=False).digest() for a, b in itertools.pairwise(edges)])
+        out[first:last] = np.frombuffer(digests.hex().encode(), dtype="S32")
     return out
 
 
