@@ -1,7 +1,7 @@
 """Strict delimited text into polars: quick when all is well, exact about the place when it is not.
 
-A file is read whole and parsed by Arrow's threaded CSV reader. Only when that refuses, or a value is out of
-range, a second and slower pass goes line by line to name the first bad one: file, 1-based line, column.
+A file is read whole and parsed by Arrow's threaded CSV reader. Only when that refuses, or a value is out of range, a
+second and slower pass goes line by line to name the first bad one: file, 1-based line, column.
 Every frame carries ``line``, the 1-based line of each row, so that later checks can name it too.
 """
 
@@ -246,12 +246,15 @@ class _Body(NamedTuple):
         end = self.content.find(b"\n", self.begin)
         return _Body(self.content, len(self.content) if end < 0 else end + 1, self.line + 1)
 
+    def count(self, letter: str) -> int:
+        """How often a letter stands there; much faster than a search in a memory map."""
+        view = np.frombuffer(self.content, dtype=np.uint8)[self.begin :]
+        parts = np.split(view, range(1 << 20, len(view), 1 << 20))
+        return sum(int(np.count_nonzero(part == ord(letter))) for part in parts)
+
     def line_ends(self) -> int:
         """How many lines, a last one without a line end included."""
-        view = np.frombuffer(self.content, dtype=np.uint8)[self.begin :]
-        blocks = range(0, len(view), 1 << 24)
-        ends = sum(int(np.count_nonzero(view[i : i + (1 << 24)] == ord("\n"))) for i in blocks)
-        return ends + bool(len(view) and view[-1] != ord("\n"))
+        return self.count("\n") + (len(self.content) > self.begin and self.content[-1:] != b"\n")
 
 
 class _Reader:
@@ -265,7 +268,7 @@ class _Reader:
         if not re.compile(rb"\S").search(body.content, body.begin):
             raise FormatError("there is no row below the header", where=place(self.path, body.line - 1))
         lines: np.ndarray | None = None
-        if comments and body.content.find(b"\n#", body.begin) >= 0:
+        if comments and body.count("#") and body.content.find(b"\n#", body.begin) >= 0:
             content, lines = self._without_comments(body)
         table = self._parse(content)
         if isinstance(table, pa.ArrowInvalid) and comments and lines is None:
@@ -283,15 +286,12 @@ class _Reader:
 
     def _parse(self, content: bytes | memoryview) -> pa.Table | pa.ArrowInvalid:
         kept = [c for c in self.columns if c.kind != "skip"]
+        quoting = {"quote_char": '"' if self.quoted else False, "newlines_in_values": self.quoted}
         try:
             return pacsv.read_csv(
                 pa.BufferReader(pa.py_buffer(content)),
                 read_options=pacsv.ReadOptions(column_names=[c.name for c in self.columns], block_size=4 << 20),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=self.separator,
-                    quote_char='"' if self.quoted else False,
-                    newlines_in_values=self.quoted,
-                ),
+                parse_options=pacsv.ParseOptions(delimiter=self.separator, **quoting),
                 convert_options=pacsv.ConvertOptions(
                     column_types={c.name: _ARROW_TYPES[c.kind] for c in kept},
                     include_columns=[c.name for c in kept],
