@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from encre.genome.store import Genome
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
 from encre.sources.elements import Elements
-from encre.sources.registry import SOURCES
+from encre.sources.registry import read_source
 from encre.tasks import TaskSet
 
 __all__ = [
@@ -72,10 +71,8 @@ def build_dataset(
         When a limit of [audit] is exceeded (exit code 3).
     """
     refuse_occupied(out)
-    _, read = SOURCES[config.source.kind]  # pyright: ignore[reportAttributeAccessIssue]
     progress.say(f"reading source '{config.source.kind}'")  # pyright: ignore[reportAttributeAccessIssue]
-    takes_progress = "progress" in inspect.signature(read).parameters
-    elements = read(config.source, progress=progress) if takes_progress else read(config.source)
+    elements = read_source(config.source, progress=progress)
     with explain_full_disk(out):
         return build_from_elements(elements, config, out=out, genome=genome, progress=progress)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from encre.models.device import Precision, autocast, choose_precision
 from encre.models.model import EnhancerModel
 from encre.progress import SILENT, Progress
-from encre.shapes import N_CODE
+from encre.sequence import flat
+from encre.sequence.alphabet import complement
 
-_COMPLEMENT = np.array([3, 2, 1, 0, N_CODE], np.uint8)
 #: Bases of one micro-batch. On a CPU, small batches stay in the caches; a GPU wants to be filled.
 _BASES = {"cpu": 1 << 14, "cuda": 1 << 20}
 
@@ -110,8 +110,10 @@ def padded(codes: np.ndarray, offsets: np.ndarray, rows: np.ndarray, *, reverse:
         (B, L) uint8, L the longest of them, N (4) beyond each length.
     """
     start, length = offsets[rows], offsets[rows + 1] - offsets[rows]
-    column = np.arange(length.max(initial=0))
-    real = column < length[:, None]
-    place = length[:, None] - 1 - column if reverse else column[None, :]
-    picked = codes[np.where(real, start[:, None] + place, 0)] if len(codes) else np.zeros(real.shape, np.uint8)
-    return np.where(real, _COMPLEMENT[picked] if reverse else picked, np.uint8(N_CODE))
+    width = int(length.max(initial=0))
+    batch = flat.padded(codes, start, length, width=width)
+    if not reverse:
+        return batch
+    turned = np.ascontiguousarray(complement(batch)[:, ::-1])  # the padding now comes first: begin behind it
+    first = np.arange(len(rows)) * width + (width - length)
+    return flat.padded(turned.ravel(), first, length, width=width)

@@ -16,6 +16,7 @@ import polars as pl
 from encre.config import Config
 from encre.errors import FolderError
 from encre.ledger import Ledger
+from encre.progress import SILENT, Progress
 from encre.sources.elements import Elements, arrange, describe
 from encre.tasks import Task, TaskSet
 
@@ -37,7 +38,7 @@ def dhs_tasks() -> TaskSet:
     return TaskSet([element, *lines])
 
 
-def read_dhs(settings: DhsSettings | None = None) -> Elements:
+def read_dhs(settings: DhsSettings | None = None, *, progress: Progress = SILENT) -> Elements:
     """Read the shipped elements.
 
     Returns

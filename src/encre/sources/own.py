@@ -143,7 +143,7 @@ def read_own_bed(settings: BedSettings, *, progress: Progress = SILENT) -> Eleme
     return Elements(arrange(_named(table), tasks), tasks, ledger, files)
 
 
-def read_own_fasta(settings: FastaSettings) -> Elements:
+def read_own_fasta(settings: FastaSettings, *, progress: Progress = SILENT) -> Elements:
     """Read sequences with targets in their headers or in a side table.
 
     Raises
@@ -174,7 +174,7 @@ def read_own_fasta(settings: FastaSettings) -> Elements:
     return Elements(arrange(_named(table), tasks), tasks, ledger, files, codes, offsets)
 
 
-def read_own_table(settings: TableSettings) -> Elements:
+def read_own_table(settings: TableSettings, *, progress: Progress = SILENT) -> Elements:
     """Read sequences and targets from one table.
 
     Raises

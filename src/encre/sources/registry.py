@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from encre.config import Config
+from encre.progress import SILENT, Progress
 from encre.sources.dhs import DhsSettings, read_dhs
 from encre.sources.elements import Elements
 from encre.sources.own import (
@@ -18,7 +19,7 @@ from encre.sources.own import (
 )
 from encre.sources.screen import ScreenSettings, read_screen
 
-#: kind -> (settings, reader of those settings).
+#: kind -> (settings, reader of those settings; every reader takes ``progress``, short work may ignore it).
 SOURCES: Mapping[str, tuple[type[Config], Callable[..., Elements]]] = {
     "screen": (ScreenSettings, read_screen),
     "dhs": (DhsSettings, read_dhs),
@@ -28,6 +29,6 @@ SOURCES: Mapping[str, tuple[type[Config], Callable[..., Elements]]] = {
 }
 
 
-def read_source(settings: Any, **keywords: Any) -> Elements:
+def read_source(settings: Any, *, progress: Progress = SILENT) -> Elements:
     """Read the elements that settings of any kind in :data:`SOURCES` describe."""
-    return SOURCES[settings.kind][1](settings, **keywords)
+    return SOURCES[settings.kind][1](settings, progress=progress)
