@@ -1,13 +1,14 @@
 """Files and folders, safely: clear words for what is missing or damaged, nothing half-written.
 
 Everything encre writes is written beside its place and renamed into it, so that an interrupted or
-failed command leaves what was there before.
+failed command leaves what was there before; what a killed one left behind is swept by the next.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import gzip
 import io
 import json
@@ -71,16 +72,10 @@ def staged_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write; it is renamed into place on success, removed on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    staged = Path(name)
-    try:
-        with explain_full_disk(path):
-            yield staged
-            staged.chmod(0o644)
-            staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+    with _staged(path, folder=False) as staged, explain_full_disk(path):
+        yield staged
+        staged.chmod(0o644)
+        staged.replace(path)
 
 
 @contextlib.contextmanager
@@ -97,16 +92,74 @@ def staged_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     refuse_occupied(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    with _staged(path, folder=True) as staged, explain_full_disk(path):
+        yield staged
+        staged.chmod(0o755)
+        if path.is_dir():
+            path.rmdir()
+        staged.rename(path)
+
+
+@contextlib.contextmanager
+def _staged(path: Path, *, folder: bool) -> Iterator[Path]:
+    """A new file or folder beside ``path``, held by a lock while this process lives.
+
+    What a killed process left is no longer held: the next one that writes the same path removes it.
+    """
+    _sweep(path)
+    staged, handle = _make_held(path, folder=folder)
     try:
-        with explain_full_disk(path):
-            yield staged
-            staged.chmod(0o755)
-            if path.is_dir():
-                path.rmdir()
-            staged.rename(path)
+        yield staged
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        os.close(handle)
+        _remove(staged)
+
+
+def _make_held(path: Path, *, folder: bool) -> tuple[Path, int]:
+    names = {"dir": path.parent, "prefix": f".{path.name}.", "suffix": ".partial"}
+    while True:
+        if folder:
+            staged = Path(tempfile.mkdtemp(**names))
+        else:
+            made, name = tempfile.mkstemp(**names)
+            os.close(made)
+            staged = Path(name)
+        handle = _hold(staged)
+        if handle is not None and staged.exists():  # else another process swept it before it was held
+            return staged, handle
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of ``path``; what a living one holds stays."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(f".{path.name}.") and left.name.endswith(".partial"):
+            handle = _hold(left, sweeping=True)
+            if handle is not None:
+                os.close(handle)
+                _remove(left)
+
+
+def _hold(path: Path, *, sweeping: bool = False) -> int | None:
+    """An open handle that holds ``path`` for this process alone; None when another has it, or it is gone."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # A file system without locks: write all the same, but sweep nothing, since who lives cannot be told.
+        if sweeping or isinstance(error, BlockingIOError):
+            os.close(handle)
+            return None
+    return handle
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def refuse_occupied(path: str | Path) -> None:

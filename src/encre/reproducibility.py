@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import zlib
@@ -61,14 +62,20 @@ def version() -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """When, with which versions and on what an artefact was made (no user names, no paths)."""
+    """When, with which versions and on what an artefact was made (no user names, no paths).
+
+    ``SOURCE_DATE_EPOCH`` (seconds, as reproducible-builds.org has it) stands in for the clock, so that whole folders can
+    be compared byte by byte.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    made = datetime.fromtimestamp(int(stated), UTC) if stated.isdecimal() else datetime.now(UTC)
     return {
         "encre": version(),
         "python": platform.python_version(),
         "versions": {name: v for name in _REPORTED if (v := _version_of(name))},
         "git": _git_revision(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": made.isoformat(timespec="seconds"),
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
         raise RuntimeError("stopped")
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path):
+    script = "import sys, time; from encre.files import staged_folder\nwith staged_folder(sys.argv[1]) as f:\n"
+    script += " (f / 'part').write_text('x'); print('ready', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", script, str(tmp_path / "d")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with staged_folder(tmp_path / "d"):
+            assert len(list(tmp_path.glob(".d.*.partial"))) == 2
+        other.kill()
+    left = list(tmp_path.glob(".d.*.partial"))
+    assert [p.name for p in left[0].iterdir()] == ["part"]
+    (tmp_path / "d").rmdir()
+    with staged_folder(tmp_path / "d") as staged:
+        assert list(staged.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 
 def test_a_full_disk_is_said_and_cleaned_up(tmp_path: Path):

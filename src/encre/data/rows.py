@@ -47,6 +47,16 @@ class Rows:
         grid = self.codes.reshape(len(self), -1)[:, self.jitter : self.jitter + width]
         return np.ascontiguousarray(grid).ravel(), offsets_of(self.lengths)
 
+    def spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """Begin and end ``(N,)`` int64, 0-based half-open on the chromosome, of what a model sees of each row.
+
+        Without jitter's flanks. Rows without coordinates have begin = end = -1.
+        """
+        placed = (self.table["start"].is_not_null() & self.table["chrom"].is_not_null()).to_numpy()
+        start, end = (self.table[name].fill_null(0).to_numpy().astype(np.int64) for name in ("start", "end"))
+        begin = (start + end) // 2 - self.lengths // 2
+        return np.where(placed, begin, -1), np.where(placed, begin + self.lengths, -1)
+
     def keep(self, chosen: np.ndarray) -> Rows:
         """The rows where ``chosen (N,)`` is True."""
         if chosen.all():
