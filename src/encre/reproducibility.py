@@ -64,8 +64,8 @@ def version() -> str:
 def provenance() -> dict[str, Any]:
     """When, with which versions and on what an artefact was made (no user names, no paths).
 
-    ``SOURCE_DATE_EPOCH`` (seconds, as reproducible-builds.org has it) stands in for the clock, so that whole folders can
-    be compared byte by byte.
+    ``SOURCE_DATE_EPOCH`` (seconds, as reproducible-builds.org has it) stands in for the clock, so that whole
+    folders can be compared byte by byte.
     """
     stated = os.environ.get("SOURCE_DATE_EPOCH", "")
     made = datetime.fromtimestamp(int(stated), UTC) if stated.isdecimal() else datetime.now(UTC)
