@@ -73,10 +73,11 @@ def content_digest(table: pl.DataFrame, codes: np.ndarray, offsets: np.ndarray) 
     digest = hashlib.sha256(sha256_arrays(codes, offsets.astype(np.int64, copy=False)).encode())
     for column in table.get_columns():
         digest.update(f"{column.name}:{column.dtype}".encode())
-        if column.dtype == pl.String:
-            digest.update("\n".join(column.fill_null("\0").to_list()).encode())
+        values = column.to_numpy() if column.dtype != pl.String else None
+        if values is None or values.dtype == object:  # text, or booleans with nulls, whose objects have no bytes
+            digest.update("\n".join(column.cast(pl.String).fill_null("\0").to_list()).encode())
         else:
-            digest.update(np.ascontiguousarray(column.to_numpy()).tobytes())
+            digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
