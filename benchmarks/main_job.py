@@ -52,11 +52,11 @@ def folder_size(path: Path) -> int:
 def dataset_build(rows: Rows, work: Path, *, quick: bool) -> Dataset:
     """CPU seconds an element, both from files of the same kind; both read their genome within their time."""
     ours, theirs, times = (60_000, 3_000, 2) if quick else (300_000, 4_000, 3)
-    config = make(work / "synthetic", ours)
-    small = make(work / "small", theirs).parent
+    config = make(work / "synthetic", ours).config
+    small = make(work / "small", theirs).config.parent
     tissues = {t: small / f"{t}.bed" for t in TISSUES}
     ratios, sizes, built = [], [], None
-    warm = encre.DatasetConfig.from_toml(make(work / "warm", 2_000))  # imports and thread pools come before the clock
+    warm = encre.DatasetConfig.from_toml(make(work / "warm", 3_000).config)  # imports and thread pools come before the clock
     encre.build_dataset(warm, out=work / "warm-built")
     for turn in range(times):
         os.environ["ENCRE_CACHE"] = str(work / f"cache{turn}")  # the genome is imported anew in every turn
@@ -289,7 +289,7 @@ def main() -> None:
         def data() -> Dataset:
             """Synthetic elements of 150-350 bp; those of the build row when it has run."""
             if not fresh:
-                config = encre.DatasetConfig.from_toml(make(work / "elements", 30_000))
+                config = encre.DatasetConfig.from_toml(make(work / "elements", 30_000).config)
                 fresh.append(encre.build_dataset(config, out=work / "elements-built"))
             return fresh[0]
 
