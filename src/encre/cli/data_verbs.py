@@ -56,16 +56,41 @@ def info(
 
 @data.command(epilog=EPILOG)
 def check(
-    context: typer.Context, folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")]
+    context: typer.Context,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[DIR|TABLE]", help="A dataset folder, or a table with a split column.")
+    ] = None,
+    *,
+    train: Annotated[Path | None, typer.Option(metavar="FILE", help="FASTA, CSV, TSV or Parquet.")] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="As --train.")] = None,
+    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="As --train.")] = None,
+    sequence_column: Annotated[str, typer.Option(metavar="NAME", help="By default: sequence or seq.")] = "",
+    label_column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="0 and 1; repeatable. By default: label or target.")
+    ] = None,
+    split_column: Annotated[str, typer.Option(metavar="NAME", help="Of TABLE.")] = "split",
+    near: Annotated[bool, typer.Option("--near", help="Look for shifted and nearly equal sequences.")] = False,
+    neighbours: Annotated[
+        bool, typer.Option("--neighbours", help="Judge what the nearest training neighbour's label scores.")
+    ] = False,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="A limit: audit.max_near_leakage=0.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="JSON", help="Also write the result to this file.")] = None,
 ) -> None:
-    """Check every file of a dataset; show the audit."""
-    from encre.cli.show import describe_dataset, draw_audit
-    from encre.data.dataset import Dataset
+    """Audit a dataset folder, or anybody's files of sequences.
 
-    dataset = Dataset.open(folder, verify=True)
+    Finds what stands in two splits (identical, reverse complement, shifted, nearly equal, overlapping on the
+    genome), what length, composition or chromosome alone would score, and what a memory of training would
+    gain. Of a folder, every checksum is verified too. A limit that is exceeded ends with exit code 3.
+    """
+    from encre.cli.check import Asked, check_files, check_folder
+    from encre.data.own_audit import OwnFiles
 
-    def draw(console) -> None:
-        console.print(f"{folder}: every file is whole (checksums agree).")
-        draw_audit(console, dataset.audit)
-
-    session_of(context).show(describe_dataset(dataset) | {"verified": True}, draw)
+    asked = Asked(near, neighbours, assign or (), out)
+    if path is not None and path.is_dir() and not (train or test or valid):
+        check_folder(session_of(context), path, asked)
+        return
+    labels = tuple(label_column or ())
+    files = OwnFiles(train, test, valid, path, sequence_column, labels, split_column)
+    check_files(session_of(context), files, asked)

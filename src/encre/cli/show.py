@@ -102,20 +102,63 @@ def _share(counts: Mapping[str, int]) -> str:
     return f"{counts['positive']:,} of {measured:,} ({counts['positive'] / measured:.0%})" if measured else "none"
 
 
-def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
-    """Leakage in one sentence, and what length, GC and N share alone would score."""
-    leakage, shortcuts = audit["leakage"], audit["shortcuts"]
-    if leakage["pairs"]:
-        found = ", ".join(f"{count:,} {splits}" for splits, count in leakage["by_splits"].items() if count)
-        console.print(f"Leakage: {leakage['pairs']:,} pairs of equal sequences stand in two splits ({found}).")
-    else:
-        console.print("Leakage: no sequence, and no reverse complement of one, stands in two splits.")
-    title = f"Shortcuts: AUROC that each alone would score on {shortcuts['split']}"
-    table = _table(title, "task", "length", "GC", "N share")
-    for task, scores in shortcuts["tasks"].items():
-        cells = ("-" if (v := scores[name]) is None else f"{v:.3f}" for name in ("length", "gc", "n_share"))
-        table.add_row(task, *cells)
+def draw_own_files(console: Console, about: Mapping[str, Any]) -> None:
+    """Files that were audited: rows, repeats and coordinates of each split, and what to know."""
+    table = _table(", ".join(about["files"].values()), "split", "rows", "repeats within it", "with coordinates")
+    for split, counts in about["splits"].items():
+        table.add_row(split, *(f"{counts[key]:,}" for key in ("rows", "repeats", "placed")))
     console.print(table)
+    for note in about["notes"]:
+        console.print(f"- {note}", markup=False)
+
+
+def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
+    """Leakage by kind, what each shortcut alone would score, and what leaked rows are worth to a memory."""
+    from encre.data import audit_words as words
+
+    leakage, shortcuts, neighbours = audit["leakage"], audit.get("shortcuts"), audit.get("neighbours")
+    console.print(f"Leakage: {words.leak_sentence(leakage)}", markup=False)
+    table = _table("Rows with a partner in another split", "", "pairs", "valid rows", "test rows", "repeats")
+    for row in words.leak_rows(leakage):
+        if row.pairs is None:
+            table.add_row(
+                f"[dim]{row.words}[/dim]", "-", "[dim]not looked for[/dim]" if row.reason else "-", "-", "-"
+            )
+        else:
+            table.add_row(row.words, f"{row.pairs:,}", row.valid, row.test, row.repeats)
+    console.print(table)
+    if said := words.repeat_sentence(leakage):
+        console.print(said, markup=False)
+    if shortcuts is not None:
+        _draw_shortcuts(console, shortcuts)
+    if neighbours is not None:
+        head = f"Nearest training neighbour on {neighbours['sampled']:,} {neighbours['split']} rows"
+        console.print(f"[bold]{head}[/bold], {neighbours['leaked']:,} of which leak from training")
+        for sentence in words.neighbour_sentences(neighbours):
+            console.print(f"- {sentence}", markup=False)
+
+
+def _draw_shortcuts(console: Console, shortcuts: Mapping[str, Any]) -> None:
+    from encre.data import audit_words as words
+
+    names = words.shortcut_names(shortcuts)
+    title = f"Shortcuts: AUROC that each alone would score on {shortcuts['split']}"
+    table = _table(title, "task", *(words.FEATURES[name] for name in names))
+    limit = shortcuts.get("flag", 1.0)
+    for row in words.shortcut_rows(shortcuts):
+        cells = (_shade(value, limit) for value in row.scores)
+        table.add_row(f"[dim]  against {row.kind}[/dim]" if row.kind else row.task, *cells)
+    console.print(table)
+    if note := words.shortcut_note(shortcuts):
+        console.print(note, markup=False)
+    if flagged := shortcuts.get("flagged"):
+        console.print(f"{len(flagged)} of them are flagged (in bold): beyond {limit:g}, in either direction.")
+
+
+def _shade(value: float | None, limit: float) -> str:
+    if value is None:
+        return "-"
+    return f"[bold]{value:.3f}[/bold]" if abs(value - 0.5) + 0.5 > limit else f"{value:.3f}"
 
 
 # -------------------------------------------------------------------------------------------------- runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from encre.data import audit_words as words
 from encre.tasks import TaskSet
 
 
@@ -93,22 +94,35 @@ def _ledger(manifest: dict[str, Any]) -> str:
 
 def _audit(manifest: dict[str, Any]) -> str:
     leakage, shortcuts = manifest["audit"]["leakage"], manifest["audit"]["shortcuts"]
-    if leakage["pairs"]:
-        said = (
-            f"{leakage['pairs']:,} pairs of rows in different splits have the same sequence "
-            f"({leakage['exact']:,}) or each other's reverse complement ({leakage['reverse_complement']:,}); "
-            f"{leakage['rows']['test']:,} test rows have such a twin elsewhere."
-        )
-    else:
-        said = "No sequence, and no reverse complement of one, stands in two splits."
-    lines = [["task", "length alone", "GC alone", "N share alone"], ["---"] * 4]
-    for task, scores in shortcuts["tasks"].items():
-        lines.append([task, *(_score(scores[name]) for name in ("length", "gc", "n_share"))])
-    return (
-        f"{said}\n\nAUROC that a sequence's length, GC share or N share alone reaches on {shortcuts['split']} "
-        "(0.5 = nothing; below 0.5 the smaller value goes with the positives). "
-        "A model must beat these.\n\n" + _table(lines)
+    leaks = [["rows with a partner in another split", "pairs", "valid rows", "test rows", "repeats"], ["---"] * 5]
+    for row in words.leak_rows(leakage):
+        pairs = "not looked for" if row.pairs is None else f"{row.pairs:,}"
+        leaks.append([row.words, pairs, row.valid, row.test, row.repeats])
+    names = words.shortcut_names(shortcuts)
+    lines = [["task", *(f"{words.FEATURES[name]} alone" for name in names)], ["---"] * (1 + len(names))]
+    for row in words.shortcut_rows(shortcuts):
+        name = f"{row.task} against {row.kind}" if row.kind else row.task
+        lines.append([name, *(_score(value) for value in row.scores)])
+    neighbours = manifest["audit"].get("neighbours")
+    parts = [
+        words.leak_sentence(leakage),
+        _table(leaks),
+        words.repeat_sentence(leakage),
+        f"AUROC that one property of a sequence alone reaches on {shortcuts['split']} (0.5 = nothing; below 0.5 the "
+        "smaller value goes with the positives). A model must beat these.",
+        _table(lines),
+        words.shortcut_note(shortcuts),
+        "" if neighbours is None else _neighbours(neighbours),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _neighbours(neighbours: dict[str, Any]) -> str:
+    head = (
+        f"What a memory of training would score on {neighbours['sampled']:,} {neighbours['split']} rows "
+        f"({neighbours['leaked']:,} of which leak from training), each with its nearest training row's label:"
     )
+    return head + "\n\n" + "\n".join(f"- {sentence}" for sentence in words.neighbour_sentences(neighbours))
 
 
 def _score(value: float | None) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from encre.data import audit_words as words
 from encre.evaluation.summary import Finding, group_label, number
 from encre.report.folders import RunView
 
-SHORTCUTS = {"length": "length", "gc": "GC share", "n_share": "N share"}
 _STRONG = 0.6
-"""From this AUROC on (either side of a half) a shortcut is worth a warning."""
+"""From this AUROC on (either side of a half) a shortcut is worth a warning, unless the audit says another."""
+_PROFIT = 0.01
+"""From this gain in accuracy on, leaked rows are worth a warning."""
 
 
 def data_findings(data: Mapping[str, Any]) -> list[Finding]:
@@ -18,32 +20,55 @@ def data_findings(data: Mapping[str, Any]) -> list[Finding]:
     audit, found = data.get("audit") or {}, []
     leakage, shortcuts = audit.get("leakage"), audit.get("shortcuts")
     if leakage is not None:
-        if leakage["pairs"]:
-            twins = leakage.get("rows", {}).get("test", 0)
-            said = (
-                f"{leakage['pairs']:,} pairs of identical or reverse-complement sequences stand in two splits; "
-                f"{twins:,} test rows have a twin elsewhere, which flatters models that memorise."
-            )
-            found.append(Finding(said, "caution"))
-        else:
-            found.append(Finding("No sequence, nor its reverse complement, stands in two splits.", "good"))
+        found.append(_leak_finding(leakage))
     if shortcuts is not None:
         found.append(_shortcut_finding(shortcuts))
+    if (neighbours := audit.get("neighbours")) is not None:
+        found += _neighbour_findings(neighbours)
     return found
+
+
+def _leak_finding(leakage: Mapping[str, Any]) -> Finding:
+    """What stands in two splits; only copies and nearly equal rows are a caution, since neighbours on the genome may
+    overlap by a base.
+    """
+    near = (leakage.get("near_rows") or {}).get("test", 0)
+    said = words.leak_sentence(leakage)
+    if leakage["pairs"] or near:
+        return Finding(f"{said} This flatters models that memorise.", "caution")
+    return Finding(said, "good")
+
+
+def _neighbour_findings(neighbours: Mapping[str, Any]) -> list[Finding]:
+    """The task whose memory profits most from rows that leak."""
+    profits = [
+        (values["profit"]["accuracy"], task)
+        for task, values in neighbours["tasks"].items()
+        if (values.get("profit") or {}).get("accuracy") is not None
+    ]
+    if not profits:
+        return []
+    profit, task = max(profits)
+    on = group_label(task)
+    said = f"rows that leak change the accuracy of the nearest training neighbour by {profit:+.3f} on {on}"
+    if profit >= _PROFIT:
+        return [Finding(f"Memory pays: {said}.", "caution")]
+    return [Finding(f"Memory pays little: {said}.", "good")]
 
 
 def _shortcut_finding(shortcuts: Mapping[str, Any]) -> Finding:
     scored = [
-        (abs(values[name] - 0.5), values[name], name, task)
-        for task, values in shortcuts["tasks"].items()
-        for name in SHORTCUTS
-        if values.get(name) is not None
+        (abs(value - 0.5), value, words.FEATURES[name], row)
+        for row in words.shortcut_rows(shortcuts)
+        for name, value in zip(words.shortcut_names(shortcuts), row.scores, strict=True)
+        if value is not None
     ]
     if not scored:
-        return Finding("What length, GC or N share alone would score is not defined on this split.", "caution")
-    strength, value, name, task = max(scored)
-    said = f"{SHORTCUTS[name]} on {group_label(task)} with an AUROC of {number(value)}"
-    if strength + 0.5 >= _STRONG:
+        return Finding("What a shortcut alone would score is not defined on this split.", "caution")
+    strength, value, name, row = max(scored, key=lambda item: item[:2])
+    against = f" against {row.kind.replace('_', ' ')}" if row.kind else ""
+    said = f"{name} on {group_label(row.task)}{against} with an AUROC of {number(value)}"
+    if strength + 0.5 >= shortcuts.get("flag", _STRONG):
         return Finding(
             f"A shortcut is open: the strongest is {said}. Read the tasks beside the simple baselines.", "caution"
         )
@@ -77,6 +102,7 @@ def data_section(view: RunView) -> dict[str, Any]:
     splits = data.get("splits") or {}
     tasks = list(next(iter(splits.values()))["tasks"]) if splits else []
     steps = data.get("ledger") or []
+    audit = data.get("audit") or {}
     most = max((max(step["rows_in"], step["rows_out"]) for step in steps), default=1) or 1
     return {
         "name": data.get("name", ""),
@@ -89,8 +115,9 @@ def data_section(view: RunView) -> dict[str, Any]:
         "tasks": [(task, [_counts(part["tasks"].get(task, {})) for part in splits.values()]) for task in tasks],
         "steps": [{**step, "share": round(100 * step["rows_out"] / most, 2)} for step in steps],
         "sources": data.get("sources") or [],
-        "leakage": (data.get("audit") or {}).get("leakage"),
-        "shortcuts": _shortcuts((data.get("audit") or {}).get("shortcuts")),
+        "leakage": _leakage(audit.get("leakage")),
+        "shortcuts": _shortcuts(audit.get("shortcuts")),
+        "neighbours": _neighbours(audit.get("neighbours")),
     }
 
 
@@ -109,15 +136,28 @@ def _counts(counts: Mapping[str, int]) -> dict[str, Any]:
     return {"measured": measured, "positive": counts["positive"], "share": share}
 
 
+def _leakage(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A row a kind of leakage, and how to read the repeats."""
+    if not found:
+        return None
+    return {"rows": words.leak_rows(found), "note": words.repeat_sentence(found)}
+
+
 def _shortcuts(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Each shortcut's AUROC with how far it lies from chance, 0 to 1, for the shade of its cell."""
     if not found:
         return None
     rows = [
-        (task, [(values.get(name), round(200 * abs((values.get(name) or 0.5) - 0.5))) for name in SHORTCUTS])
-        for task, values in found["tasks"].items()
+        (row.task, row.kind, [(value, round(200 * abs((value or 0.5) - 0.5))) for value in row.scores])
+        for row in words.shortcut_rows(found)
     ]
-    return {"split": found["split"], "names": list(SHORTCUTS.values()), "rows": rows}
+    names = [words.FEATURES[name] for name in words.shortcut_names(found)]
+    return {"split": found["split"], "names": names, "rows": rows, "note": words.shortcut_note(found)}
+
+
+def _neighbours(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a memory of training would score, in sentences."""
+    return {**found, "said": words.neighbour_sentences(found)} if found else None
 
 
 def provenance_rows(views: Sequence[RunView]) -> list[tuple[str, list[str]]]:

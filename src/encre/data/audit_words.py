@@ -1,0 +1,143 @@
+"""The audit in plain words: the same rows and sentences for the terminal, the dataset card and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+#: How messages and tables name the shortcuts.
+FEATURES = {
+    "length": "length",
+    "gc": "GC share",
+    "cpg": "CpG obs/exp",
+    "n_share": "N share",
+    "repeat_share": "repeat share",
+    "chromosome": "chromosome",
+}
+_KINDS = {
+    "exact": "identical sequences",
+    "reverse_complement": "reverse complements",
+    "shifted": "shifted (same bases, other ends)",
+    "near_duplicate": "nearly equal",
+    "overlapping": "overlapping on the genome",
+}
+
+
+class LeakRow(NamedTuple):
+    """One kind of leakage for a table; ``pairs`` is None where it was not looked for, with the ``reason``."""
+
+    words: str
+    pairs: int | None
+    valid: str
+    test: str
+    repeats: str
+    reason: str
+
+
+class ShortcutRow(NamedTuple):
+    """A task's shortcuts (``kind`` empty), or those of its positives against one kind of negatives."""
+
+    task: str
+    kind: str
+    scores: list[float | None]
+
+
+def leak_rows(leakage: Mapping[str, Any]) -> list[LeakRow]:
+    """A row a kind of leakage; of a dataset from before the other kinds were known, the first two."""
+    kinds = leakage.get("kinds") or {kind: {"pairs": leakage[kind]} for kind in ("exact", "reverse_complement")}
+    sizes = leakage.get("sizes") or {}
+    rows = []
+    for kind, found in kinds.items():
+        held = found.get("rows") or {}
+        valid, test = (_share(held.get(split), sizes.get(split)) for split in ("valid", "test"))
+        repeats = found.get("repeat_share")
+        shown = "-" if repeats is None else f"{repeats:.0%}"
+        rows.append(LeakRow(_KINDS[kind], found["pairs"], valid, test, shown, found.get("reason", "")))
+    return rows
+
+
+def _share(count: int | None, of: int | None) -> str:
+    if count is None:
+        return "-"
+    return f"{count:,} ({count / of:.1%})" if of and count else f"{count:,}"
+
+
+def leak_sentence(leakage: Mapping[str, Any]) -> str:
+    """What stands in two splits, in a sentence or two."""
+    leaked, sizes = leakage.get("leaked_rows"), leakage.get("sizes") or {}
+    if leakage["pairs"]:
+        twins = leakage.get("rows", {}).get("test", 0)
+        said = (
+            f"{leakage['pairs']:,} pairs of identical or reverse-complement sequences stand in two splits; "
+            f"{twins:,} test rows have a twin elsewhere."
+        )
+    else:
+        said = "No sequence, and no reverse complement of one, stands in two splits."
+    if leaked is None:
+        return said
+    if leaked["test"] > leakage["rows"]["test"]:
+        said += (
+            f" With overlapping{', shifted and nearly equal' if leakage['searched'] else ''} ones, "
+            f"{_share(leaked['test'], sizes['test'])} of {sizes['test']:,} test rows have a partner in another split."
+        )
+    asked = leakage["searched"]
+    if asked is None:
+        return f"{said} Shifted and nearly equal sequences were not looked for."
+    stretch = f"at least {asked['similarity']:.0%} alike over at least {asked['min_overlap']:.0%} of the shorter one"
+    if leakage["near_rows"] is not None and not any(leakage["near_rows"].values()):
+        return f"{said} Nothing nearly equal ({stretch}) does either."
+    return f"{said} Nearly equal means {stretch}."
+
+
+def repeat_sentence(leakage: Mapping[str, Any]) -> str:
+    """How to read the repeats of rows that leak; empty where repeats are not known or nothing leaks."""
+    overall = leakage.get("repeat_share")
+    kinds = leakage.get("kinds") or {}
+    if overall is None or all(found.get("repeat_share") is None for found in kinds.values()):
+        return ""
+    return (
+        f"Repeats: mean share of soft-masked bases of the rows that leak; over all valid and test rows it is "
+        f"{overall:.0%}. Where it is much higher, the partners are copies of one repeat family rather than one place."
+    )
+
+
+def shortcut_rows(shortcuts: Mapping[str, Any]) -> Iterator[ShortcutRow]:
+    """A row a task, and below it one for each kind of negatives."""
+    names = shortcut_names(shortcuts)
+    for task, values in shortcuts["tasks"].items():
+        yield ShortcutRow(task, "", [values.get(name) for name in names])
+        for kind, of_kind in shortcuts.get("by_kind", {}).get(task, {}).items():
+            yield ShortcutRow(task, kind, [of_kind.get(name) for name in names])
+
+
+def shortcut_names(shortcuts: Mapping[str, Any]) -> list[str]:
+    """The features that were tried and that the rows have, in order."""
+    have = set().union(*shortcuts["tasks"].values()) if shortcuts["tasks"] else set()
+    return [name for name in FEATURES if name in have and name not in shortcuts.get("absent", {})]
+
+
+def shortcut_note(shortcuts: Mapping[str, Any]) -> str:
+    """What is missing from the table of shortcuts, and why; empty when nothing is."""
+    absent = shortcuts.get("absent", {})
+    return " ".join(f"No {FEATURES[name]}: {why}." for name, why in absent.items())
+
+
+def neighbour_sentences(neighbours: Mapping[str, Any]) -> list[str]:
+    """One sentence a task: how much of the neighbour classifier's accuracy the rows that leak carry."""
+    said = []
+    for task, values in neighbours["tasks"].items():
+        profit = values.get("profit")
+        if not profit or profit["accuracy"] is None:
+            said.append(f"{task}: not defined ({values.get('reason', 'no row is measured')}).")
+            continue
+        everything, without = values["all"], values["without_leaked"]
+        parts = [
+            f"{name} {_of(everything[key])}, without the rows that leak {_of(without[key])}"
+            for key, name in (("accuracy", "accuracy"), ("auroc", "AUROC"))
+        ]
+        said.append(f"{task}: {'; '.join(parts)} (profit {profit['accuracy']:+.3f} of accuracy).")
+    return said
+
+
+def _of(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
