@@ -1,0 +1,124 @@
+"""``encre.lock``: which files were downloaded, from where and when, with their checksums: a build can be repeated.
+
+A TOML file with one table a file, ``[files.NAME]``; it stands beside the config and may be committed with it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import tomli_w
+
+from encre.errors import FormatError, MissingFileError, nearest
+from encre.files import open_existing, staged_file
+from encre.genome.cache import cache_root, source_digest
+
+LOCK = "encre.lock"
+_HEAD = "# Written by `encre data download`: what was fetched, from where and when. Keep it with the config.\n\n"
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One file of the lock.
+
+    Parameters
+    ----------
+    file
+        Its path, relative to the lock's folder where it lies below it.
+    address
+        Where it came from; ``""`` when it was found in its place.
+    sha256, md5
+        Hex checksums of its bytes.
+    size
+        Bytes.
+    date
+        When it came, ISO 8601, UTC.
+    licence
+        What its owner says.
+    """
+
+    file: str
+    address: str
+    sha256: str
+    md5: str
+    size: int
+    date: str
+    licence: str = ""
+
+
+def read_lock(path: str | Path) -> dict[str, Locked]:
+    """Name -> locked file; nothing when there is no lock yet.
+
+    Raises
+    ------
+    FormatError
+        When it is no TOML, or a table of it lacks a key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    remedy = "Remove it and download again: whole files that are there are not fetched twice."
+    with open_existing(path) as handle:
+        try:
+            files = tomllib.loads(handle.read().decode("utf-8")).get("files", {})
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(f"the lock is not valid TOML ({error})", where=path, remedy=remedy) from error
+    known = {field.name for field in fields(Locked)}
+    try:
+        return {name: Locked(**{k: v for k, v in table.items() if k in known}) for name, table in files.items()}
+    except (TypeError, AttributeError) as error:
+        raise FormatError(f"the lock is damaged ({error})", where=path, remedy=remedy) from error
+
+
+def write_lock(path: str | Path, found: Mapping[str, Locked]) -> None:
+    """Put files into the lock beside those that it has, and rename it into place."""
+    merged = read_lock(path) | dict(found)
+    with staged_file(path) as staged:
+        tables = {"files": {name: asdict(merged[name]) for name in sorted(merged)}}
+        staged.write_text(_HEAD + tomli_w.dumps(tables), encoding="utf-8")
+
+
+def place_of(locked: Locked, lock: str | Path) -> Path:
+    """Where a locked file should lie."""
+    return Path(lock).resolve().parent / locked.file
+
+
+def written_as(file: Path, lock: str | Path) -> str:
+    """How the lock writes a path: relative to its own folder where the file lies below it."""
+    file, home = file.resolve(), Path(lock).resolve().parent
+    return file.relative_to(home).as_posix() if file.is_relative_to(home) else str(file)
+
+
+def fault(locked: Locked, lock: str | Path) -> str:
+    """What is wrong with a locked file on this machine, in words; ``""`` when it is as it was locked.
+
+    The checksum is remembered by path, size and modification time, so a large file is read only once.
+    """
+    path = place_of(locked, lock)
+    if not path.is_file():
+        return f"{path} is not there"
+    if path.stat().st_size != locked.size:
+        return f"{path} has {path.stat().st_size:,} bytes instead of {locked.size:,}"
+    if source_digest(path, cache_root(None)) != locked.sha256:
+        return f"{path} is not the file that was downloaded (its SHA-256 is another)"
+    return ""
+
+
+def resolve(name: str, lock: str | Path) -> Path:
+    """The path of a locked file, checked.
+
+    Raises
+    ------
+    MissingFileError
+        When the lock does not name it, or the file is gone or changed.
+    """
+    locked = read_lock(lock)
+    if name not in locked:
+        close = nearest(name, locked) if locked else ""
+        raise MissingFileError(f"'{name}' has not been downloaded", where=lock, remedy=close)
+    if found := fault(locked[name], lock):
+        raise MissingFileError(f"'{name}' is not as it was downloaded: {found}", where=lock)
+    return place_of(locked[name], lock)
