@@ -2,7 +2,8 @@
 
 The folder (format version 1) holds ``manifest.json``, ``elements.parquet`` (NaN = not measured),
 ``sequences.npy`` (codes of all sequences one after the other, two a byte), ``offsets.npy`` (N + 1,),
-``tasks.json``, ``config.toml`` and the dataset card ``README.md``.
+``tasks.json``, ``config.toml``, the dataset card ``README.md`` and, where tracks were asked for, ``signals.npy``
+((N, S, bins), NaN = missing; ``encre.data.signals`` says where the bins lie).
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Batch(NamedTuple):
     index
         ``(B,)`` int64, rows of the dataset.
     signals
-        ``(B, S, L)`` float32 signal tracks, or None.
+        ``(B, S, ceil(L / bin))`` float32 signals in bins, NaN = missing; None when the dataset has none. Bin ``j``
+        lies over bases ``j * bin`` to ``(j + 1) * bin`` of the row: exactly with ``bin = 1``, otherwise to within half
+        a bin where the window was shifted, and to within a bin where a row was turned round whose length the bin does
+        not divide. A row with fewer bins than the longest ends in NaN.
     """
 
     codes: np.ndarray
@@ -54,6 +58,11 @@ class Batch(NamedTuple):
     target_mask: np.ndarray
     index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride]
     signals: np.ndarray | None = None
+
+    @property
+    def signal_mask(self) -> np.ndarray | None:
+        """Where a signal was measured, as :attr:`signals`: bool, or None."""
+        return None if self.signals is None else ~np.isnan(self.signals)
 
 
 class Dataset:
@@ -140,6 +149,22 @@ class Dataset:
     def jitter(self) -> int:
         """Bases kept on each side of a window beyond its width, for shifting it."""
         return int(self.manifest["sequence"]["jitter"])
+
+    @property
+    def tracks(self) -> list[dict[str, Any]]:
+        """The S signal tracks in order, as the manifest tells of them (name, tissue, assay, scaling …), or none."""
+        return self.manifest["signals"]["tracks"] if "signals" in self.manifest else []
+
+    @cached_property
+    def signals(self) -> np.ndarray | None:
+        """Signals of all rows as stored (jitter's margins included) ``(N, S, bins)``, mapped from disk, or None."""
+        if "signals" not in self.manifest:
+            return None
+        about, path = self.manifest["signals"], self.path / "signals.npy"
+        stored = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+        if stored.shape != (len(self), len(about["tracks"]), about["bins"]) or stored.dtype.name != about["dtype"]:
+            raise _damaged(path, f"{stored.shape} of {stored.dtype}")
+        return np.asarray(stored)  # the same map, without the slow ways of its class
 
     @cached_property
     def train(self) -> Subset:
@@ -245,7 +270,14 @@ class Subset:
         """Where each sequence begins in :attr:`codes`, ``(N + 1,)`` int64."""
         return offsets_of(self.length)
 
-    def batch(self, rows: np.ndarray, *, reverse: np.ndarray | None = None, shift: np.ndarray | None = None) -> Batch:
+    def batch(
+        self,
+        rows: np.ndarray,
+        *,
+        reverse: np.ndarray | None = None,
+        shift: np.ndarray | None = None,
+        signals: bool = True,
+    ) -> Batch:
         """The given rows as one batch.
 
         Parameters
@@ -256,6 +288,8 @@ class Subset:
             ``(B,)`` bool: take the reverse complement of these.
         shift
             ``(B,)`` int: move the window by so many bases (window mode with jitter only).
+        signals
+            False leaves the dataset's signals unread, for models that take none.
 
         Raises
         ------
@@ -277,7 +311,27 @@ class Subset:
             codes[turned] = complement(codes.take(turned, axis=0))[:, ::-1]
         blank_beyond(codes, length)
         targets, mask = self._filled.take(rows, axis=0), self.target_mask.take(rows, axis=0)
-        return Batch(codes, length, targets, mask, self.index[rows])
+        found = self._signals(rows, reverse, shift) if signals else None
+        return Batch(codes, length, targets, mask, self.index[rows], found)
+
+    def _signals(self, rows: np.ndarray, reverse: np.ndarray | None, shift: np.ndarray | None) -> np.ndarray | None:
+        """The rows' bins ``(B, S, bins)`` as the batch shows their sequences: moved, turned, cut to the longest."""
+        stored = self.dataset.signals
+        if stored is None:
+            return None
+        about = self.dataset.manifest["signals"]
+        size, margin = about["bin"], about["margin"]
+        real = -(-self.length[rows] // size)
+        bins = np.arange(real.max(initial=0))
+        found = stored[self.index[rows]]
+        if reverse is None and shift is None:
+            return found[:, :, margin : margin + len(bins)].astype(np.float32)
+        taken = np.broadcast_to(margin + bins, (len(rows), len(bins)))
+        if reverse is not None:  # a row's own bins from its last to its first; the NaN behind them stays there
+            taken = np.where(reverse[:, None] & (bins < real[:, None]), margin + real[:, None] - 1 - bins, taken)
+        if shift is not None:
+            taken = taken + np.rint(np.asarray(shift)[:, None] / size).astype(np.int64)
+        return np.take_along_axis(found, taken[:, None, :], axis=2).astype(np.float32)
 
     def _check_shift(self, shift: np.ndarray) -> None:
         furthest = int(np.abs(shift).max(initial=0))

@@ -18,6 +18,7 @@ import polars as pl
 from encre.data.card import card
 from encre.data.dataset import FORMAT_VERSION
 from encre.data.rows import Rows
+from encre.data.signals import Signals
 from encre.reproducibility import provenance, sha256_arrays
 from encre.sequence.flat import pack
 from encre.tasks import TaskSet
@@ -26,7 +27,15 @@ from encre.tasks import TaskSet
 LEADING = ("chrom", "start", "end", "accession", "ccre_class", "kind", "group", "split")
 
 
-def write_dataset(folder: Path, rows: Rows, tasks: TaskSet, *, config_toml: str, about: dict[str, Any]) -> None:
+def write_dataset(
+    folder: Path,
+    rows: Rows,
+    tasks: TaskSet,
+    *,
+    config_toml: str,
+    about: dict[str, Any],
+    signals: Signals | None = None,
+) -> None:
     """Write all files of a dataset folder; the manifest comes last.
 
     Parameters
@@ -42,6 +51,8 @@ def write_dataset(folder: Path, rows: Rows, tasks: TaskSet, *, config_toml: str,
     about
         The manifest's entries that the build knows: name, sources, assembly, config, sequence, ledger,
         audit, splits.
+    signals
+        Signal tracks over the rows, ``signals.npy``; they count in the content digest.
     """
     table = ordered(rows.table, tasks)
     writer = _Writer(folder)
@@ -50,10 +61,16 @@ def write_dataset(folder: Path, rows: Rows, tasks: TaskSet, *, config_toml: str,
     writer.bytes("elements.parquet", _parquet(table))
     writer.bytes("tasks.json", tasks.to_json().encode())
     writer.bytes("config.toml", config_toml.encode())
+    digest = content_digest(table, rows.codes, rows.offsets)
+    if signals is not None:
+        writer.array("signals.npy", signals.values)
+        meaning = [signals.layout, *(track["name"] for track in signals.tracks), writer.digests["signals.npy"]]
+        digest = hashlib.sha256(json.dumps([digest, *meaning]).encode()).hexdigest()
     manifest: dict[str, Any] = {
         "format": {"kind": "dataset", "version": FORMAT_VERSION},
         **about,
-        "digest": content_digest(table, rows.codes, rows.offsets),
+        **({} if signals is None else {"signals": signals.to_json()}),
+        "digest": digest,
     }
     writer.bytes("README.md", card(manifest, tasks).encode())
     manifest |= {"files": writer.digests, "sizes": writer.sizes, "provenance": provenance()}
