@@ -52,20 +52,34 @@ class Assembly:
 def get_assembly(name: str | Assembly | None) -> Assembly:
     """The assembly of a name: ``GRCh38``/``hg38`` and the like; None or ``custom:anything`` for any other organism.
 
+    Parameters
+    ----------
+    name
+        Also ``report:PATH``, an NCBI assembly report, for the names and lengths of any other assembly, or
+        ``report+scaffolds:PATH`` for its scaffolds too.
+
     Raises
     ------
     ConfigError
         For an unknown name; the nearest known one is offered.
+    MissingFileError, FormatError
+        For a report that is not there, or is none.
     """
     if isinstance(name, Assembly):
         return name
     if name is None or name == "custom" or name.startswith("custom:"):
         return Assembly(name or "custom")
+    kind, colon, path = name.partition(":")
+    if colon and kind in ("report", "report+scaffolds"):
+        from encre.genome.assembly_report import read_assembly_report
+
+        return read_assembly_report(path, scaffolds=kind == "report+scaffolds")
     known = {key.lower(): assembly for key, assembly in ASSEMBLIES.items()}
     if name.lower() not in known:
         raise ConfigError(
             f"there is no assembly '{name}'",
-            remedy=f"{nearest(name, ASSEMBLIES)} Write 'custom:{name}' to take names and lengths from the FASTA.",
+            remedy=f"{nearest(name, ASSEMBLIES)} Write 'custom:{name}' to take names and lengths from the FASTA, or "
+            "'report:PATH' to take them from an NCBI assembly report.",
         )
     return known[name.lower()]
 
