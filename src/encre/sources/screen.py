@@ -1,51 +1,53 @@
-"""The ENCODE SCREEN registry of cCREs with one file per tissue.
+"""The ENCODE SCREEN registry of cCREs with one file per tissue, or several biosamples folded into one.
 
-Registry, 6 tab columns: ``chrom start end EH38D EH38E class``; portal form, 10 columns: bed9 and class. Tissue file,
-11 columns: bed9, class in that tissue, a remark. An element is an enhancer when its class is pELS or dELS, and active
-in a tissue when it has one of them there. Classes: registry V4 (The ENCODE Project Consortium, Moore et al.), and
-those of V2 and V3, which may carry ``,CTCF-bound``.
+An element is an enhancer when its class is pELS or dELS, and active in a tissue when it has one of them there.
+Classes: registry V4 (The ENCODE Project Consortium, Moore et al.), and those of V2 and V3, which may carry
+``,CTCF-bound``.
+The forms of the files stand in :mod:`encre.sources.ccres`, biosamples in :mod:`encre.sources.biosamples`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+import pyarrow as pa
+from pydantic import Discriminator, Field, Tag, field_serializer, field_validator
 
 from encre.config import Config
-from encre.errors import ConfigError, DataError, FormatError, nearest
+from encre.errors import ConfigError, DataError, nearest
 from encre.genome.assembly import Assembly
-from encre.genome.bed import canonical_names, check_bounds
-from encre.genome.intervals import pack
 from encre.ledger import Ledger
-from encre.progress import SILENT, Progress
+from encre.progress import SILENT, Advance, Progress
+from encre.sources.ahead import in_order
+from encre.sources.biosamples import Activity, Biosamples, Notes, chosen_files, fold, read_activity
+from encre.sources.ccres import (
+    ENHANCER_CLASSES,
+    LICENCE,
+    REGISTRY_FORMS,
+    V3_CLASSES,
+    V4_CLASSES,
+    Joining,
+    Registry,
+    checked_places,
+    has_accessions,
+    packed_keys,
+    read_ccres,
+    read_classes,
+    refuse_duplicates,
+)
 from encre.sources.elements import Elements, arrange, describe, with_lengths
-from encre.tables import Column, categories, first_row, place, read_rows
 from encre.tasks import TISSUES, screen_tasks
 
-ENHANCER_CLASSES = ("pELS", "dELS")
-V4_CLASSES = ("PLS", "pELS", "dELS", "CA-H3K4me3", "CA-CTCF", "CA-TF", "CA", "TF")
-V3_CLASSES = ("PLS", "pELS", "dELS", "DNase-H3K4me3", "CTCF-only")
-# In a tissue file: "CA-only" is the registry's CA, "Low-DNase" is inactive; the older files also say "DNase-only".
-_TISSUE_CLASSES = (*V4_CLASSES, *V3_CLASSES, "CA-only", "DNase-only", "Low-DNase")
-# Without a DNase track a biosample has no class: these elements are not measured there.
-_UNMEASURED = ("High-H3K4me3", "High-H3K27ac", "High-CTCF", "Unclassified")
-_CTCF_SUFFIX = ",CTCF-bound"
-_LICENCE = "ENCODE data use policy: free to use, cite the ENCODE Project Consortium"
+_CLASSES = tuple(dict.fromkeys((*V4_CLASSES, *V3_CLASSES)))
+_AT_ONCE = 2  # files: more would cost memory and gain little, since Arrow has threads of its own
 
-_POSITION = (Column("chrom", "category"), Column("start", "int", 0), Column("end", "int", 0))
-_SKIP = tuple(Column(f"_{i}", "skip") for i in range(5))
-_CLASS = Column("class", "category")
-_REGISTRY_FORMS = {
-    6: (*_POSITION, Column("EH38D", "skip"), Column("accession"), _CLASS),
-    10: (*_POSITION, Column("accession"), *_SKIP, _CLASS),
-}
-_TISSUE_FORMS = {
-    10: _REGISTRY_FORMS[10],
-    11: (*_REGISTRY_FORMS[10], Column("remark", "skip")),
-}
+
+def _kind_of(value: Any) -> str:
+    return "file" if isinstance(value, str) else "biosamples"
 
 
 class ScreenSettings(Config):
@@ -56,11 +58,15 @@ class ScreenSettings(Config):
     registry
         The registry file.
     tissues
-        Tissue name -> its file; an empty text for a tissue that was not measured (its targets are NaN).
+        Tissue name -> its file, or the biosamples to fold into it (a table, see
+        :class:`encre.sources.biosamples.Biosamples`); an empty text for a tissue that was not measured (its targets
+        are NaN).
     genome
         FASTA or 2bit of the assembly.
     assembly
         Its name.
+    classes
+        Keep only elements of these registry classes; empty for all.
     join
         How tissue rows find their element: by accession, by exact coordinates, or ``"auto"``: by accession where
         every row of both files has one, otherwise by coordinates.
@@ -70,17 +76,52 @@ class ScreenSettings(Config):
 
     kind: Literal["screen"] = "screen"
     registry: str
-    tissues: dict[str, str] = Field(default_factory=lambda: dict.fromkeys(TISSUES, ""))
+    tissues: dict[
+        str,
+        Annotated[
+            Annotated[str, Tag("file")] | Annotated[Biosamples, Tag("biosamples")],
+            Discriminator(_kind_of),
+        ],
+    ] = Field(default_factory=lambda: dict.fromkeys(TISSUES, ""))
     genome: str
     assembly: str = "GRCh38"
+    classes: tuple[str, ...] = ()
     join: Literal["auto", "accession", "coordinate"] = "auto"
     max_unmatched: float = Field(0.05, ge=0, le=1)
 
+    @field_validator("tissues", mode="before")
+    @classmethod
+    def _readable(cls, tissues: Any) -> Any:
+        """Refuse an unknown key by name; a table that only names one file is that file."""
+        if not isinstance(tissues, Mapping):
+            return tissues
+        for name, chosen in tissues.items():
+            for key in chosen if isinstance(chosen, Mapping) else ():
+                if key not in Biosamples.model_fields:
+                    raise ValueError(f"unknown key '{key}' of '{name}'. {nearest(key, Biosamples.model_fields)}")
+        return {name: _as_file(chosen) for name, chosen in tissues.items()}
 
-class _Registry(NamedTuple):
-    table: pl.DataFrame
-    has_accession: bool
-    notes: dict[str, int | float | str]
+    @field_validator("classes")
+    @classmethod
+    def _known(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in _CLASSES:
+                raise ValueError(f"there is no cCRE class '{name}'. {nearest(name, _CLASSES)}")
+        return classes
+
+    @field_serializer("tissues", when_used="json")
+    def _all_alike(self, tissues: dict[str, str | Biosamples]) -> dict[str, Any]:
+        """All are tables where one is: TOML writes texts before tables, and their order is that of the tasks."""
+        plain = {n: c if isinstance(c, str) else c.model_dump(mode="json") for n, c in tissues.items()}
+        if all(isinstance(chosen, str) for chosen in plain.values()):
+            return plain
+        return {n: {"files": [c]} if isinstance(c, str) else c for n, c in plain.items()}
+
+
+def _as_file(chosen: Any) -> Any:
+    """The path of ``{files = ["a.bed"]}``; anything else as it is."""
+    alone = isinstance(chosen, Mapping) and list(chosen) == ["files"] and isinstance(chosen["files"], list | tuple)
+    return chosen["files"][0] if alone and len(chosen["files"]) == 1 else chosen
 
 
 def read_screen(
@@ -108,46 +149,51 @@ def read_screen(
     FormatError
         For a bad line, an unknown class or a duplicate accession, naming file and line.
     DataError
-        For a tissue file of another registry version.
+        For a tissue file of another registry version, or when no element is of the classes to keep.
+    ConfigError
+        When no tissue is named, or biosamples are named that have not been downloaded.
     """
     if not settings.tissues:
         raise ConfigError("no tissue is named", remedy='Write [source.tissues] with brain = "brain.bed" and so on.')
+    paths = {tissue: chosen_files(tissue, chosen) for tissue, chosen in settings.tissues.items()}
     tasks = screen_tasks(settings.tissues)
     assembly = assembly or with_lengths(settings.assembly, settings.genome, progress=progress)
     ledger, files = Ledger(), []
-    with progress.track("read", 1 + len(settings.tissues), "files") as advance:
-        registry = _read_registry(settings.registry, assembly)
-        table = registry.table
-        ledger.add("read registry", table.height, table.height, notes=registry.notes)
-        files.append(describe(settings.registry, form=f"registry, {registry.notes['form']}", licence=_LICENCE))
+    with progress.track("read", 1 + sum(max(1, len(names)) for names in paths.values()), "files") as advance:
+        table, registry, notes = _read_registry(settings.registry, assembly)
+        ledger.add("read registry", table.height, table.height, notes=notes)
+        files.append(describe(settings.registry, form=f"registry, {notes['form']}", licence=LICENCE))
         advance(1, "registry")
-        active = []
-        for tissue, path in settings.tissues.items():
-            if path:
-                values, notes = _join_tissue(path, registry, settings=settings, assembly=assembly)
-                files.append(describe(path, form=f"tissue {tissue}", licence=_LICENCE))
-            else:
-                values = np.full(table.height, np.nan, dtype=np.float32)
-                notes = {"not measured": table.height}
-            ledger.add(f"join {tissue}", table.height, table.height, notes=notes)
-            active.append(pl.Series(f"active_{tissue}", values, dtype=pl.Float32))
-            advance(1, tissue)
+        joining = Joining(settings.join, settings.max_unmatched)
+
+        def read(given: tuple[str, str]) -> tuple[Activity, dict[str, Any]]:
+            activity = read_activity(given[1], registry, joining=joining, assembly=assembly)
+            return activity, describe(given[1], form=f"tissue {given[0]}", licence=LICENCE)
+
+        named = [(tissue, path) for tissue, names in paths.items() for path in names]
+        reads = in_order(read, named, workers=min(_AT_ONCE, pa.cpu_count()))
+        book = _Book(table.height, ledger, files, advance)
+        active = [
+            pl.Series(f"active_{tissue}", book.tissue(tissue, chosen, paths[tissue], reads=reads), dtype=pl.Float32)
+            for tissue, chosen in settings.tissues.items()
+        ]
     enhancer = table["ccre_class"].is_in(ENHANCER_CLASSES).cast(pl.Float32).alias("enhancer")
     table = arrange(table.with_columns(enhancer, *active).drop("line"), tasks)
-    return Elements(table, tasks, ledger, files)
+    return Elements(_keep_classes(table, settings, ledger), tasks, ledger, files)
 
 
-def _read_registry(path: str, assembly: Assembly) -> _Registry:
-    """The registry with normalised classes; every row is checked."""
-    frame, count = _read(path, _REGISTRY_FORMS, assembly, what="a SCREEN registry file")
-    classes = _classes(frame, path=path, known=(*V4_CLASSES, *V3_CLASSES))
-    has_accession = _has_accessions(frame)
+def _read_registry(path: str, assembly: Assembly) -> tuple[pl.DataFrame, Registry, Notes]:
+    """The registry with normalised classes, every row checked; what files are joined to; and its notes."""
+    frame, count = read_ccres(path, REGISTRY_FORMS, what="a SCREEN registry file")
+    frame = checked_places(frame, assembly, path=path)
+    classes = read_classes(frame, path=path, known=(*V4_CLASSES, *V3_CLASSES))
+    has_accession = has_accessions(frame)
     if has_accession:
-        _refuse_duplicates(frame, path)
+        refuse_duplicates(frame, path)
     found = set(classes.names)
     version = "V4" if found & set(V4_CLASSES[3:]) else "V2 or V3" if found & set(V3_CLASSES[3:]) else "not told apart"
-    keys = np.sort(_keys(frame)[0])
-    notes: dict[str, int | float | str] = {
+    keys = np.sort(packed_keys(frame)[0], kind="stable")  # which is quick where they are nearly in order
+    notes: Notes = {
         "form": f"{count} columns",
         "version by its classes": version,
         "rows with coordinates of an earlier row": int((keys[1:] == keys[:-1]).sum()),
@@ -159,196 +205,63 @@ def _read_registry(path: str, assembly: Assembly) -> _Registry:
         pl.Series("ccre_class", classes.names, dtype=pl.String).gather(classes.rows),
         bound.gather(classes.rows).alias("ctcf_bound"),
     )
-    return _Registry(table, has_accession, notes)
+    return table, Registry(table, has_accession=has_accession), notes
 
 
-def _join_tissue(
-    path: str, registry: _Registry, *, settings: ScreenSettings, assembly: Assembly
-) -> tuple[np.ndarray, dict[str, int | float | str]]:
-    """Activity of every registry element in one tissue: (N,) float32, and the counts for the ledger."""
-    frame, _ = _read(path, _TISSUE_FORMS, assembly, what="a SCREEN tissue file")
-    known = (*_TISSUE_CLASSES, *_UNMEASURED)
-    classes = _classes(frame, path=path, known=known, lists=_UNMEASURED)
-    meaning = [np.nan if name in _UNMEASURED else float(name in ENHANCER_CLASSES) for name in classes.names]
-    values = np.array(meaning, dtype=np.float32)[classes.rows]
-    by_accession = _choose_join(settings.join, registry.has_accession, _has_accessions(frame), path)
-    match = _match_accessions(registry.table, frame) if by_accession else _match_keys(registry.table, frame)
-    hit = match.rows >= 0
-    missing = int((~hit).sum())
-    named = "accession" if by_accession else "coordinates"
-    _refuse_other_version(missing, hit, settings.max_unmatched, f"have no row in it by {named}", path=path)
-    active = np.full(len(hit), np.nan, dtype=np.float32)
-    active[hit] = values[match.rows[hit]]
-    rows = match.rows[hit]
-    used = np.zeros(frame.height, dtype=bool)
-    used[rows] = True
-    moved = 0 if _same_places(registry.table, frame) else _count_moved(registry.table, frame, match.rows)
-    _refuse_other_version(moved, hit, settings.max_unmatched, "have other coordinates in it", path=path)
-    return active, {
-        "joined on": named,
-        "rows in the file": frame.height,
-        "unmatched registry rows": missing,
-        "unmatched rows of the file": frame.height - match.duplicates - int(used.sum()),
-        "duplicate rows (first kept)": match.duplicates,
-        "reordered rows": 0 if (np.diff(rows) > 0).all() else int((rows != np.sort(rows)).sum()),
-        "rows with other coordinates": moved,
-        "active": int((active == 1).sum()),
-        "not measured": int(np.isnan(active).sum()),
-    }
+class _Book(NamedTuple):
+    """Where every file that was read is written down."""
+
+    rows: int
+    ledger: Ledger
+    files: list[dict[str, Any]]
+    advance: Advance
+
+    def tissue(
+        self,
+        name: str,
+        chosen: str | Biosamples,
+        paths: tuple[str, ...],
+        *,
+        reads: Iterator[tuple[Activity, dict[str, Any]]],
+    ) -> np.ndarray:
+        """Activity in one tissue, (N,) float32: as its file says, folded from its biosamples, or not measured."""
+        if not paths:
+            self._add(f"join {name}", {"not measured": self.rows})
+            self.advance(1, name)
+            return np.full(self.rows, np.nan, dtype=np.float32)
+        if isinstance(chosen, str):
+            return next(self._taken(reads, [f"join {name}"], note=name))
+        steps = [f"join {name}: {Path(path).name}" for path in paths]
+        folded = fold(self._taken(reads, steps, note=name), rule=chosen.rule, at_least=chosen.at_least)
+        self._add(f"fold {name}", folded.notes)
+        return folded.values
+
+    def _taken(
+        self, reads: Iterator[tuple[Activity, dict[str, Any]]], steps: list[str], *, note: str
+    ) -> Iterator[np.ndarray]:
+        for step in steps:
+            activity, file = next(reads)
+            self._add(step, activity.notes)
+            self.files.append(file)
+            self.advance(1, note)
+            yield activity.values
+
+    def _add(self, step: str, notes: Notes) -> None:
+        self.ledger.add(step, self.rows, self.rows, notes=notes)
 
 
-def _refuse_other_version(count: int, rows: np.ndarray, most: float, what: str, *, path: str) -> None:
-    if count <= most * len(rows):
-        return
-    raise DataError(
-        f"this is a tissue file of another registry version: {count:,} of {len(rows):,} registry rows {what}",
-        where=path,
-        expected=f"at most {most:.0%}",
-        remedy="Take registry and tissue files of one version, or raise source.max_unmatched.",
-    )
-
-
-class _Match(NamedTuple):
-    rows: np.ndarray
-    """Row of the tissue file for each registry row (N,), -1 for none."""
-    duplicates: int
-    """Rows of the tissue file that repeat an earlier one."""
-
-
-def _match_accessions(registry: pl.DataFrame, tissue: pl.DataFrame) -> _Match:
-    if registry.height == tissue.height and registry["accession"].equals(tissue["accession"]):
-        return _Match(np.arange(registry.height), 0)
-    numbered = tissue.select("accession").with_row_index("row").unique("accession", keep="first")
-    joined = registry.select("accession").join(numbered, on="accession", how="left", maintain_order="left")
-    rows = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
-    return _Match(rows, tissue.height - numbered.height)
-
-
-def _match_keys(registry: pl.DataFrame, tissue: pl.DataFrame) -> _Match:
-    if _same_places(registry, tissue):
-        return _Match(np.arange(registry.height), 0)
-    wanted, have = _keys(registry, tissue)
-    keys, first = np.unique(have, return_index=True)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return _Match(np.where(keys[at] == wanted, first[at], -1), len(have) - len(keys))
-
-
-def _same_places(registry: pl.DataFrame, tissue: pl.DataFrame) -> bool:
-    """Whether both have the same intervals in the same order (the usual case, told without packing keys)."""
-    if registry.height != tissue.height:
-        return False
-    if not all(registry[name].equals(tissue[name]) for name in ("start", "end")):
-        return False
-    (ours, names), (theirs, other) = categories(registry["chrom"]), categories(tissue["chrom"])
-    position = {name: i for i, name in enumerate(names)}
-    return bool((np.array([position.get(name, -1) for name in other])[theirs] == ours).all())
-
-
-def _count_moved(registry: pl.DataFrame, tissue: pl.DataFrame, rows: np.ndarray) -> int:
-    """Registry rows whose match (N,) in the tissue file stands at other coordinates."""
-    ours, theirs = _keys(registry, tissue)
-    hit = rows >= 0
-    return int((ours[hit] != theirs[rows[hit]]).sum())
-
-
-def _keys(*frames: pl.DataFrame) -> list[np.ndarray]:
-    """Packed (chrom, start, end) of every row of each frame, (N,) int64, comparable between them."""
-    columns = [categories(frame["chrom"]) for frame in frames]
-    number = {name: i for i, name in enumerate(sorted({name for _, names in columns for name in names}))}
-    return [
-        pack(
-            np.array([number[name] for name in names], dtype=np.int64)[rows],
-            frame["start"].to_numpy(),
-            frame["end"].to_numpy(),
-        )
-        for frame, (rows, names) in zip(frames, columns, strict=True)
-    ]
-
-
-def _choose_join(join: str, registry: bool, tissue: bool, path: str) -> bool:
-    """Whether to join on accession."""
-    if join == "accession" and not (registry and tissue):
+def _keep_classes(table: pl.DataFrame, settings: ScreenSettings, ledger: Ledger) -> pl.DataFrame:
+    """The elements of the classes to keep; the others are counted class by class."""
+    if not settings.classes:
+        return table
+    kept = table.filter(pl.col("ccre_class").is_in(settings.classes))
+    rest = table.filter(~pl.col("ccre_class").is_in(settings.classes))["ccre_class"].value_counts().sort("ccre_class")
+    if not kept.height:
         raise DataError(
-            "the files cannot be joined on accession: not every row has one",
-            where=path,
-            remedy='Write join = "coordinate" or "auto".',
+            f"no element is of the classes to keep ({', '.join(settings.classes)})",
+            where=settings.registry,
+            got=", ".join(rest["ccre_class"]),
+            remedy="Another registry version names its classes otherwise: see source.classes.",
         )
-    return join != "coordinate" and registry and tissue
-
-
-def _read(
-    path: str, forms: dict[int, tuple[Column, ...]], assembly: Assembly, *, what: str
-) -> tuple[pl.DataFrame, int]:
-    """Rows of a file whose form is told by its column count, with canonical chromosome names, all in bounds."""
-    row = first_row(path)
-    count = len(row.fields)
-    if count not in forms:
-        raise FormatError(
-            f"this is not {what}",
-            where=place(path, row.line),
-            expected=f"{' or '.join(map(str, forms))} tab-separated columns",
-            got=f"{count}: '{' | '.join(row.fields)[:60]}'",
-        )
-    frame = canonical_names(read_rows(path, columns=forms[count]), assembly)
-    check_bounds(frame, assembly.lengths, where=path)
-    return frame, count
-
-
-def _has_accessions(frame: pl.DataFrame) -> bool:
-    accession = frame["accession"]
-    return not bool(accession.is_in([".", ""]).any())
-
-
-def _refuse_duplicates(frame: pl.DataFrame, path: str) -> None:
-    again = ~frame["accession"].is_first_distinct()
-    if not again.any():
-        return
-    row = again.arg_max() or 0
-    accession = frame["accession"][row]
-    first = frame["line"][(frame["accession"] == accession).arg_max() or 0]
-    raise FormatError(
-        f"the accession {accession} stands twice",
-        where=place(path, int(frame["line"][row]), name="accession"),
-        got=f"the first time in line {first:,}; {int(again.sum()):,} duplicate rows in all",
-        remedy="A registry has every accession once: download it again, or remove the copies.",
-    )
-
-
-class _Classes(NamedTuple):
-    """The class column: which of the written classes each row has (N,), and what each of them means."""
-
-    rows: np.ndarray
-    names: list[str]
-    """Without the CTCF suffix."""
-    bound: list[bool]
-    """Whether it had the suffix."""
-
-
-def _classes(frame: pl.DataFrame, *, path: str, known: tuple[str, ...], lists: tuple[str, ...] = ()) -> _Classes:
-    """Take the class column apart; a class that is not known is refused, naming its line.
-
-    Parameters
-    ----------
-    frame
-        Rows with ``class`` and ``line``.
-    known
-        Every class that may stand there.
-    lists
-        Classes that may stand together, separated by commas; the first one stands for all.
-    """
-    rows, written = categories(frame["class"])
-    names = []
-    for number, text in enumerate(written):
-        bare = text.strip().removesuffix(_CTCF_SUFFIX)
-        parts = bare.split(",")
-        bare = parts[0] if set(parts) <= set(lists) else bare
-        if bare not in known:
-            line = int(frame["line"][int(np.argmax(rows == number))])
-            raise FormatError(
-                "no registry version knows this class",
-                where=place(path, line, name="class"),
-                got=f"'{text}'",
-                remedy=nearest(bare, known),
-            )
-        names.append(bare)
-    return _Classes(rows, names, [text.strip().endswith(_CTCF_SUFFIX) for text in written])
+    ledger.add("keep classes", table.height, kept.height, dropped=dict(rest.iter_rows()))
+    return kept
