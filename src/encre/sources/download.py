@@ -29,10 +29,23 @@ T = TypeVar("T")
 
 
 class DownloadSettings(Config):
-    """[download]: where the files of ``@name`` references go, relative to the config, and how many come at once."""
+    """[download]: where the files of ``@name`` references go.
+
+    Parameters
+    ----------
+    folder
+        Relative to the config.
+    jobs
+        How many files come at once.
+    encode, encyclopedia
+        Base address of another portal than ENCODE's own, and which version of its encyclopedia biosamples are of;
+        empty for the defaults.
+    """
 
     folder: str = "files"
     jobs: int = Field(default=4, ge=1, le=16)
+    encode: str = ""
+    encyclopedia: str = ""
 
 
 class Planned(NamedTuple):

@@ -1,14 +1,16 @@
 """``encre.lock``: which files were downloaded, from where and when, with their checksums: a build can be repeated.
 
-A TOML file with one table a file, ``[files.NAME]``; it stands beside the config and may be committed with it.
+A TOML file: one table a file, ``[files.NAME]``, and under ``[groups]`` which files each organ or accession of ENCODE
+had. It stands beside the config and may be committed with it.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
@@ -18,6 +20,7 @@ from encre.genome.cache import cache_root, source_digest
 
 LOCK = "encre.lock"
 _HEAD = "# Written by `encre data download`: what was fetched, from where and when. Keep it with the config.\n\n"
+_AGAIN = "Remove it and download again: whole files that are there are not fetched twice."
 
 
 @dataclass(frozen=True)
@@ -57,28 +60,44 @@ def read_lock(path: str | Path) -> dict[str, Locked]:
     FormatError
         When it is no TOML, or a table of it lacks a key.
     """
-    path = Path(path)
-    if not path.is_file():
-        return {}
-    remedy = "Remove it and download again: whole files that are there are not fetched twice."
-    with open_existing(path) as handle:
-        try:
-            files = tomllib.loads(handle.read().decode("utf-8")).get("files", {})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise FormatError(f"the lock is not valid TOML ({error})", where=path, remedy=remedy) from error
     known = {field.name for field in fields(Locked)}
     try:
-        return {name: Locked(**{k: v for k, v in table.items() if k in known}) for name, table in files.items()}
+        return {
+            name: Locked(**{key: value for key, value in table.items() if key in known})
+            for name, table in _content(path).get("files", {}).items()
+        }
     except (TypeError, AttributeError) as error:
-        raise FormatError(f"the lock is damaged ({error})", where=path, remedy=remedy) from error
+        raise FormatError(f"the lock is damaged ({error})", where=path, remedy=_AGAIN) from error
 
 
-def write_lock(path: str | Path, found: Mapping[str, Locked]) -> None:
-    """Put files into the lock beside those that it has, and rename it into place."""
-    merged = read_lock(path) | dict(found)
+def read_groups(path: str | Path) -> dict[str, list[str]]:
+    """What was asked for by organ or accession -> names of its files, in order."""
+    groups = _content(path).get("groups", {})
+    if not isinstance(groups, dict) or not all(isinstance(names, list) for names in groups.values()):
+        raise FormatError("the lock is damaged (its groups are no lists)", where=path, remedy=_AGAIN)
+    return groups
+
+
+def write_lock(
+    path: str | Path, found: Mapping[str, Locked], *, groups: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Put files and groups into the lock beside those that it has, and rename it into place."""
+    files = read_lock(path) | dict(found)
+    content: dict[str, object] = {"files": {name: asdict(files[name]) for name in sorted(files)}}
+    if merged := read_groups(path) | {name: list(names) for name, names in (groups or {}).items()}:
+        content["groups"] = {name: merged[name] for name in sorted(merged)}
     with staged_file(path) as staged:
-        tables = {"files": {name: asdict(merged[name]) for name in sorted(merged)}}
-        staged.write_text(_HEAD + tomli_w.dumps(tables), encoding="utf-8")
+        staged.write_text(_HEAD + tomli_w.dumps(content), encoding="utf-8")
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    if not Path(path).is_file():
+        return {}
+    with open_existing(path) as handle:
+        try:
+            return tomllib.loads(handle.read().decode("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(f"the lock is not valid TOML ({error})", where=path, remedy=_AGAIN) from error
 
 
 def place_of(locked: Locked, lock: str | Path) -> Path:
