@@ -1,6 +1,9 @@
-"""Who trains, who validates, who tests: by chromosome, by sequence group, or as the source says."""
+"""Who trains, who validates, who tests: by chromosome, group, cluster or fold, or as the source says."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -10,6 +13,9 @@ from encre.errors import DataError
 from encre.ledger import Ledger
 from encre.reproducibility import stream
 from encre.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from encre.data.settings import SplitSettings
 
 SPLITS = ("train", "valid", "test")
 
@@ -22,12 +28,7 @@ def split_by_chromosome(rows: Rows, *, valid: tuple[str, ...], test: tuple[str, 
     DataError
         When a row has no chromosome, or none of the chromosomes named for a split has a row.
     """
-    chrom = rows.table["chrom"]
-    if missing := chrom.null_count():
-        raise DataError(
-            f"{missing:,} of {len(rows):,} rows have no chromosome, so they cannot be split by it",
-            remedy='Set [split] by = "group", or "column" with a split column in the source.',
-        )
+    chrom = _chromosomes(rows)
     here = set(chrom.unique().to_list())
     for name, wanted in (("valid", valid), ("test", test)):
         if not here & set(wanted):
@@ -44,6 +45,54 @@ def split_by_chromosome(rows: Rows, *, valid: tuple[str, ...], test: tuple[str, 
         .otherwise(pl.lit("train"))
         .alias("split")
     )["split"]
+
+
+def _chromosomes(rows: Rows) -> pl.Series:
+    """The chromosome of every row; refused when one has none."""
+    chrom = rows.table["chrom"]
+    if missing := chrom.null_count():
+        raise DataError(
+            f"{missing:,} of {len(rows):,} rows have no chromosome, so they cannot be split by it",
+            remedy='Set [split] by = "group", or "column" with a split column in the source.',
+        )
+    return chrom
+
+
+def split_by_fold(rows: Rows, *, folds: int, fold: int) -> pl.Series:
+    """``(N,)`` split names for one turn of a cross-validation by whole chromosomes.
+
+    Chromosomes are shared out to ``folds`` parts of about as many rows each (the one with most rows first, to the
+    part that has fewest). Part ``fold`` (from 0) tests, the next one (after the last: the first) validates, the
+    rest trains; so over all turns every row is tested once.
+
+    Raises
+    ------
+    DataError
+        When a row has no chromosome, there are fewer chromosomes than folds, fewer than 3 folds, or no such fold.
+    """
+    if folds < 3 or not 0 <= fold < folds:
+        raise DataError(
+            "there is no such fold",
+            expected="at least 3 folds (train, valid, test), and a fold from 0 to one less than their number",
+            got=f"fold {fold} of {folds}",
+        )
+    counts = (
+        rows.table.select(_chromosomes(rows)).group_by("chrom").len().sort("len", "chrom", descending=[True, False])
+    )
+    if counts.height < folds:
+        raise DataError(
+            "there are fewer chromosomes than folds",
+            expected=f"at least {folds:,} ([split] folds)",
+            got=f"{counts.height:,}: {', '.join(sorted(counts['chrom'].to_list()))}",
+            remedy="Ask for fewer folds, or split by cluster or group.",
+        )
+    held = [0] * folds
+    names: dict[str, str] = {}
+    for chrom, size in counts.iter_rows():
+        part = held.index(min(held))
+        held[part] += size
+        names[chrom] = {fold: "test", (fold + 1) % folds: "valid"}.get(part, "train")
+    return rows.table["chrom"].replace_strict(names, return_dtype=pl.String).alias("split")
 
 
 def split_by_column(rows: Rows) -> pl.Series:
@@ -76,24 +125,75 @@ def split_by_group(
     pattern of targets and the class of a group's first row) groups are dealt out in the stated
     fractions. The result depends on the seed and the sequences, not on the order of the rows.
     """
-    pattern = [_pattern(task.target, regression=task.kind == "regression") for task in tasks]
-    groups = (
-        rows.table.select("group", pl.concat_str([*pattern, pl.col("ccre_class").fill_null("")]).alias("stratum"))
+    keys = (
+        rows.table.select("group", stratum=_stratum(tasks))
         .group_by("group")
-        .agg(pl.col("stratum").min())
+        .agg(pl.col("stratum").min(), size=pl.lit(1, dtype=pl.Int64))
         .sort("stratum", "group")
     )
-    shuffle = stream(seed, "splits", "group").random(groups.height)
-    dealt = groups.with_columns(draw=pl.Series(shuffle)).sort("stratum", "draw", maintain_order=True)
-    # Dealing at even steps through the sorted strata gives each stratum its share to within one group.
-    place = np.arange(dealt.height)
-    is_test = np.diff(np.floor(np.append(place, dealt.height) * test_fraction + 0.5)) > 0
-    rest = np.cumsum(~is_test)
+    draws = stream(seed, "splits", "group").random(keys.height)
+    dealt = _deal(keys.with_columns(draw=draws), valid_fraction=valid_fraction, test_fraction=test_fraction)
+    return rows.table.select("group").join(dealt, on="group", how="left", maintain_order="left")["split"]
+
+
+def split_by_cluster(
+    rows: Rows, tasks: TaskSet, *, valid_fraction: float, test_fraction: float, seed: int
+) -> pl.Series:
+    """``(N,)`` split names at random, whole clusters at a time, stratified by size, targets and class.
+
+    So no two rows that are near-duplicates, or whose intervals overlap (``data.clusters``), stand in two splits.
+    Among clusters of one size, each stratum (the first pattern of targets and class that a cluster has) is dealt
+    out in the stated fractions; what large clusters leave uneven is made up by smaller ones, so that the splits
+    have their share of the rows. A cluster with more rows than a whole split should have is not dealt to it, and
+    one with more than either trains. The result depends on the seed and the sequences, not on the order of the
+    rows.
+    """
+    keys = (
+        rows.table.select("cluster", "group", stratum=_stratum(tasks))
+        .group_by("cluster")
+        .agg(pl.col("group").min(), pl.col("stratum").min(), size=pl.len().cast(pl.Int64))
+        .sort("size", "stratum", "group")
+    )
+    draws = stream(seed, "splits", "cluster").random(keys.height)
+    dealt = _deal(keys.with_columns(draw=draws), valid_fraction=valid_fraction, test_fraction=test_fraction)
+    return rows.table.select("cluster").join(dealt, on="cluster", how="left", maintain_order="left")["split"]
+
+
+def _deal(keys: pl.DataFrame, *, valid_fraction: float, test_fraction: float) -> pl.DataFrame:
+    """Give each key of ``stratum, size (rows), draw`` its ``split``, the largest first; within a size by even steps.
+
+    Dealing at even steps through the sorted strata gives each stratum its share to within one key. The steps of a
+    size are made longer or shorter by what the sizes before have left over or want.
+    """
+    keys = keys.sort("size", "stratum", "draw", descending=[True, False, False], maintain_order=True)
+    sizes = keys["size"].to_numpy()
     share = valid_fraction / (1 - test_fraction)
-    is_valid = ~is_test & (np.diff(np.floor(np.append([0], rest) * share + 0.5)) > 0)
-    names = np.where(is_test, "test", np.where(is_valid, "valid", "train"))
-    known = dealt.select("group").with_columns(split=pl.Series(names))
-    return rows.table.select("group").join(known, on="group", how="left", maintain_order="left")["split"]
+    names = np.full(len(sizes), "train")
+    rows, test, valid = 0, 0, 0
+    edges = np.append(np.flatnonzero(np.diff(sizes, prepend=-1)), len(sizes))
+    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        size, count = int(sizes[first]), last - first
+        fits_test, fits_valid = (size == 1 or size <= f * sizes.sum() for f in (test_fraction, valid_fraction))
+        is_test = _steps(np.arange(count + 1), test_fraction, wanted=(test_fraction * rows - test) / size) & fits_test
+        rest = np.append(0, np.cumsum(~is_test))
+        is_valid = _steps(rest, share, wanted=(share * (rows - test) - valid) / size) & ~is_test & fits_valid
+        names[first:last] = np.where(is_test, "test", np.where(is_valid, "valid", "train"))
+        rows += size * count
+        test += size * int(is_test.sum())
+        valid += size * int(is_valid.sum())
+    return keys.with_columns(split=pl.Series(names))
+
+
+def _steps(places: np.ndarray, fraction: float, *, wanted: float) -> np.ndarray:
+    """Where ``places (C + 1,)`` passes an even step of ``fraction``, and ``wanted`` more in all, ``(C,)`` bool."""
+    rate = min(max(fraction + wanted / max(int(places[-1]), 1), 0.0), 1.0)
+    return np.diff(np.floor(places * rate + 0.5)) > 0
+
+
+def _stratum(tasks: TaskSet) -> pl.Expr:
+    """The stratum of a row: one letter a target, then the class."""
+    pattern = [_pattern(task.target, regression=task.kind == "regression") for task in tasks]
+    return pl.concat_str([*pattern, pl.col("ccre_class").fill_null("")])
 
 
 def _pattern(target: str, *, regression: bool) -> pl.Expr:
@@ -162,3 +262,17 @@ def record(table: pl.DataFrame, by: str, ledger: Ledger) -> None:
     """Write the sizes of the splits into the ledger."""
     sizes = {name: int((table["split"] == name).sum()) for name in SPLITS}
     ledger.add(f"split by {by}", table.height, table.height, notes=sizes)
+
+
+#: [split] by -> who gives every row its split.
+SPLITTERS: dict[str, Callable[[Rows, TaskSet, SplitSettings], pl.Series]] = {
+    "chromosome": lambda rows, _, ask: split_by_chromosome(rows, valid=ask.valid, test=ask.test),
+    "fold": lambda rows, _, ask: split_by_fold(rows, folds=ask.folds, fold=ask.fold),
+    "cluster": lambda rows, tasks, ask: split_by_cluster(
+        rows, tasks, valid_fraction=ask.valid_fraction, test_fraction=ask.test_fraction, seed=ask.seed
+    ),
+    "group": lambda rows, tasks, ask: split_by_group(
+        rows, tasks, valid_fraction=ask.valid_fraction, test_fraction=ask.test_fraction, seed=ask.seed
+    ),
+    "column": lambda rows, *_: split_by_column(rows),
+}
