@@ -90,3 +90,30 @@ def test_a_failed_download_leaves_nothing_and_says_why(encre, job):
     for word in ("'mine' could not be downloaded", "cannot be read", "49,999 rows instead of 50,000", "by hand"):
         assert word in outcome.err
     assert list((job.parent / "files").iterdir()) == []
+
+
+def test_a_build_from_references_is_the_build_from_paths(encre, toy):
+    """The same data, wherever the files came from."""
+    plain = toy.config.read_text()
+    assert encre("data", "build", toy.config, "--out", toy.folder / "from_paths", "-q").code == 0
+    job = toy.folder / "job"
+    job.mkdir()
+    config = job / "dataset.toml"
+    text = plain.replace(f'"{toy.registry.name}"', '"@registry"').replace('"toy.fa"', '"@genome"')
+    tables = [("registry", toy.registry, "registry"), ("genome", toy.folder / "toy.fa", "genome")]
+    for name, path in toy.tissues.items():
+        text = text.replace(f'"{path.name}"', f'"@{name}"')
+        tables.append((name, path, "tissue"))
+    entries = [
+        f'[catalogue.{name}]\naddresses = ["{path.as_uri()}"]\nform = "{form}"\n' for name, path, form in tables
+    ]
+    config.write_text(text + "\n" + "\n".join(entries))
+    refused = encre("data", "build", config, "--out", toy.folder / "from_references", "-q")
+    assert refused.code == 2
+    assert f"encre data download {config}" in refused.err
+    assert encre("data", "download", config, "-q").code == 0
+    assert encre("data", "build", config, "--out", toy.folder / "from_references", "-q").code == 0
+    manifests = [
+        json.loads((toy.folder / f"from_{n}" / "manifest.json").read_text()) for n in ("paths", "references")
+    ]
+    assert manifests[0]["digest"] == manifests[1]["digest"]
