@@ -56,7 +56,9 @@ def dataset_build(rows: Rows, work: Path, *, quick: bool) -> Dataset:
     small = make(work / "small", theirs).config.parent
     tissues = {t: small / f"{t}.bed" for t in TISSUES}
     ratios, sizes, built = [], [], None
-    warm = encre.DatasetConfig.from_toml(make(work / "warm", 3_000).config)  # imports and thread pools come before the clock
+    warm = encre.DatasetConfig.from_toml(
+        make(work / "warm", 3_000).config
+    )  # imports and thread pools come before the clock
     encre.build_dataset(warm, out=work / "warm-built")
     for turn in range(times):
         os.environ["ENCRE_CACHE"] = str(work / f"cache{turn}")  # the genome is imported anew in every turn

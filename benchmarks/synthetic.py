@@ -104,7 +104,9 @@ def _add_repeats(text: np.ndarray, alu: np.ndarray, rng: np.random.Generator) ->
     np.lib.stride_tricks.sliding_window_view(text, 300, writeable=True)[places] = copies
 
 
-def _elements(count: int, lengths: dict[str, int], gc: dict[str, np.ndarray], rng: np.random.Generator) -> pl.DataFrame:
+def _elements(
+    count: int, lengths: dict[str, int], gc: dict[str, np.ndarray], rng: np.random.Generator
+) -> pl.DataFrame:
     """``chrom, start, end, class`` in genome order, one element a slot, GC-rich isochores first choice."""
     names, slots, weights = [], [], []
     for number, (name, length) in enumerate(lengths.items()):
@@ -119,7 +121,11 @@ def _elements(count: int, lengths: dict[str, int], gc: dict[str, np.ndarray], rn
     assert len(drawn) == count
     start = slot[drawn] * _SLOT + rng.integers(0, _SLOT - 350, count)
     frame = pl.DataFrame(
-        {"chrom": np.array(list(lengths))[number[drawn]], "start": start, "end": start + rng.integers(150, 351, count)}
+        {
+            "chrom": np.array(list(lengths))[number[drawn]],
+            "start": start,
+            "end": start + rng.integers(150, 351, count),
+        }
     )
     return frame.with_columns(pl.Series("class", rng.choice(CLASSES, count, p=SHARES)))
 

@@ -99,7 +99,7 @@ def _verb_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> 
         (GateError("too much leakage"), 3, "GateError: too much leakage."),
         (MemoryError("8 GiB"), 2, "out of memory"),
         (PermissionError(13, "Permission denied", "/x/y"), 2, "/x/y: Permission denied"),
-        (KeyboardInterrupt(), 130, "Interrupted: stopped cleanly, nothing half-written is left."),
+        (KeyboardInterrupt(), 130, "Interrupted: stopped cleanly; nothing half-written passes for whole."),
     ],
 )
 def test_what_goes_wrong_is_one_line_with_its_code(
@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     started.send_signal(signal.SIGINT)
     out_text, err_text = started.communicate(timeout=60)
     assert started.returncode == 130
-    assert err_text.splitlines()[-1] == "Interrupted: stopped cleanly, nothing half-written is left."
+    assert err_text.splitlines()[-1] == "Interrupted: stopped cleanly; nothing half-written passes for whole."
     assert "Traceback" not in err_text
     assert list(tmp_path.iterdir()) == []
     assert out_text == ""

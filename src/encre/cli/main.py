@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:
         code = _explain(error)
     if code == 130:
-        _complain("Interrupted: stopped cleanly, nothing half-written is left.")
+        _complain("Interrupted: stopped cleanly; nothing half-written passes for whole.")
     return code if isinstance(code, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""Build a dataset folder: source -> sequences -> negatives -> groups -> splits -> audit -> folder."""
+"""Build a dataset folder: source, sequences, negatives, groups, clusters, splits, signals, audit, folder."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Any
 
 import polars as pl
 
+from encre.data.audit import AuditSettings, audit, check_audit
+from encre.data.clusters import ClusterSettings, cluster_rows
 from encre.data.dataset import SPLITS, Dataset
 from encre.data.extract import drop_unusable, extract
-from encre.data.leakage import check_leakage, exact_leakage
-from encre.data.negatives import add_negatives
+from encre.data.negatives import NegativeSettings, check_quality, genomic_negatives, shuffled_negatives
 from encre.data.rows import Rows
-from encre.data.settings import (
-    AuditSettings,
-    DatasetConfig,
-    NegativeSettings,
-    SequenceSettings,
-    SplitSettings,
-)
-from encre.data.shortcuts import check_shortcuts, shortcut_scores
-from encre.data.splits import check_splits, record, split_by_chromosome, split_by_column, split_by_group
+from encre.data.settings import DatasetConfig, SequenceSettings, SplitSettings
+from encre.data.signals import Signals, SignalSettings, open_tracks, read_signals
+from encre.data.splits import SPLITTERS, check_splits, record
 from encre.data.writing import write_dataset
 from encre.files import explain_full_disk, refuse_occupied, staged_folder
 from encre.genome.store import Genome
@@ -32,9 +27,11 @@ from encre.tasks import TaskSet
 
 __all__ = [
     "AuditSettings",
+    "ClusterSettings",
     "DatasetConfig",
     "NegativeSettings",
     "SequenceSettings",
+    "SignalSettings",
     "SplitSettings",
     "build_dataset",
     "build_from_elements",
@@ -87,26 +84,20 @@ def build_from_elements(
 ) -> Dataset:
     """As :func:`build_dataset`, from elements that were read already."""
     refuse_occupied(out)
-    ledger = Ledger(list(elements.ledger.steps))
+    tasks, ledger = elements.tasks, Ledger(list(elements.ledger.steps))
+    if config.signals is not None:
+        open_tracks(config.signals, _assembly(None, config))
     opened = _genome(elements, config, genome, progress)
     progress.say(f"{elements.table.height:,} elements; taking their sequences")
     rows = extract(elements, config.sequence, opened, ledger=ledger)
     rows = drop_unusable(_with_columns(rows), config.sequence, ledger=ledger)
-    rows = _split(_grouped(rows, elements.tasks, ledger), elements.tasks, config.split, ledger)
-    negatives = config.negatives
-    if negatives.kinds:
-        progress.say(f"making negatives: {', '.join(negatives.kinds)}")
-        rows = add_negatives(
-            rows,
-            elements.tasks,
-            kinds=negatives.kinds,
-            per_element=negatives.per_element,
-            seed=negatives.seed,
-            ledger=ledger,
-        )
-    counts = check_splits(rows.table, elements.tasks)
+    rows, quality = _with_negatives(rows, elements, config, opened, ledger=ledger, progress=progress)
+    counts = check_splits(rows.table, tasks)
+    check_quality(quality, config.negatives)
+    signals = _signals(rows, config, opened, ledger=ledger, scratch=Path(out).parent, progress=progress)
     progress.say("auditing leakage and shortcuts")
-    audit = _audit(rows, elements.tasks, config.audit)
+    found = audit(rows, tasks, config.audit, config.clusters, progress=progress)
+    check_audit(found, config.audit)
     about = {
         "name": config.name,
         "sources": [dict(file) for file in elements.files],
@@ -114,14 +105,57 @@ def build_from_elements(
         "config": config.model_dump(mode="json"),
         "sequence": _sequence(rows, config.sequence),
         "splits": {s: {"rows": int((rows.table["split"] == s).sum()), "tasks": counts[s]} for s in SPLITS},
-        "kinds": dict(rows.table["kind"].value_counts(sort=True).iter_rows()),
+        "kinds": dict(rows.table["kind"].value_counts().sort("count", "kind", descending=True).iter_rows()),
+        "negatives": quality,
         "ledger": ledger.to_list(),
-        "audit": audit,
+        "audit": found,
     }
     progress.say(f"writing {len(rows):,} rows to {out}")
     with staged_folder(out) as folder:
-        write_dataset(folder, rows, elements.tasks, config_toml=config.to_toml(), about=about)
+        write_dataset(folder, rows, tasks, config_toml=config.to_toml(), about=about, signals=signals)
     return Dataset.open(out)
+
+
+def _with_negatives(
+    rows: Rows,
+    elements: Elements,
+    config: DatasetConfig,
+    genome: Genome | None,
+    *,
+    ledger: Ledger,
+    progress: Progress,
+) -> tuple[Rows, list[dict[str, Any]]]:
+    """Rows with their negatives, groups, clusters and splits: what has its own place is split, the rest inherits."""
+    taken = elements.table.select("chrom", "start", "end")
+    rows, quality = genomic_negatives(
+        rows, elements.tasks, config.negatives, genome=genome, taken=taken, ledger=ledger, progress=progress
+    )
+    rows = _grouped(rows, elements.tasks, ledger)
+    if config.clusters is not None or config.split.by == "cluster":
+        progress.say("looking for near-duplicates")
+        rows = cluster_rows(rows, config.clusters or ClusterSettings(), ledger=ledger, progress=progress)
+    rows = rows.with_columns(split=SPLITTERS[config.split.by](rows, elements.tasks, config.split))
+    record(rows.table, config.split.by, ledger)
+    rows, more = shuffled_negatives(rows, elements.tasks, config.negatives, ledger=ledger)
+    return rows, [*quality, *more]
+
+
+def _signals(
+    rows: Rows, config: DatasetConfig, genome: Genome | None, *, ledger: Ledger, scratch: Path, progress: Progress
+) -> Signals | None:
+    if config.signals is None:
+        return None
+    progress.say(f"reading signals: {', '.join(config.signals.tracks)}")
+    scratch.mkdir(parents=True, exist_ok=True)
+    return read_signals(
+        rows,
+        config.signals,
+        train_mask=(rows.table["split"] == "train").to_numpy(),
+        assembly=genome.assembly if genome is not None else _assembly(None, config),
+        ledger=ledger,
+        scratch=scratch,
+        progress=progress,
+    )
 
 
 def _genome(
@@ -131,7 +165,8 @@ def _genome(
     if isinstance(genome, Genome):
         return genome
     path = genome or getattr(config.source, "genome", "")
-    if not path or (elements.codes is not None and config.sequence.mode == "element"):
+    own = elements.codes is not None and config.sequence.mode == "element"
+    if not path or (own and "background" not in config.negatives.kinds):
         return None
     progress.say(f"opening the genome {path}")
     return Genome(path, assembly=getattr(config.source, "assembly", "GRCh38"), progress=progress)
@@ -171,32 +206,6 @@ def _grouped(rows: Rows, tasks: TaskSet, ledger: Ledger) -> Rows:
     }
     ledger.add("group by canonical sequence", len(rows), len(rows), notes=notes)
     return rows
-
-
-def _split(rows: Rows, tasks: TaskSet, settings: SplitSettings, ledger: Ledger) -> Rows:
-    if settings.by == "chromosome":
-        split = split_by_chromosome(rows, valid=settings.valid, test=settings.test)
-    elif settings.by == "group":
-        split = split_by_group(
-            rows,
-            tasks,
-            valid_fraction=settings.valid_fraction,
-            test_fraction=settings.test_fraction,
-            seed=settings.seed,
-        )
-    else:
-        split = split_by_column(rows)
-    rows = rows.with_columns(split=split)
-    record(rows.table, settings.by, ledger)
-    return rows
-
-
-def _audit(rows: Rows, tasks: TaskSet, settings: AuditSettings) -> dict[str, Any]:
-    leakage = exact_leakage(rows.table)
-    check_leakage(leakage, settings.max_exact_leakage)
-    shortcuts = shortcut_scores(rows, tasks)
-    check_shortcuts(shortcuts, settings.max_shortcut_auroc)
-    return {"leakage": leakage, "shortcuts": shortcuts}
 
 
 def _sequence(rows: Rows, settings: SequenceSettings) -> dict[str, Any]:

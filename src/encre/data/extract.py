@@ -53,14 +53,19 @@ def _from_genome(table: pl.DataFrame, settings: SequenceSettings, genome: Genome
     if settings.mode == "element":
         codes, offsets = genome.gather(chrom, start, end)
         ledger.add("take the elements' sequences from the genome", len(table), len(table))
-        return Rows(table, codes, offsets)
+        return _with_repeat_share(Rows(table, codes, offsets), genome)
     begin, stop = _window(start, end, settings)
     codes, offsets = genome.gather(chrom, begin, stop, pad="N")
     length = table["chrom"].replace_strict(genome.lengths, default=None, return_dtype=pl.Int64).to_numpy()
     beyond = int(((begin < 0) | (stop > length)).sum())
     name = f"take windows of {settings.width} bases from the genome"
     ledger.add(name, len(table), len(table), notes={"windows padded with N at a chromosome's edge": beyond})
-    return Rows(table, codes, offsets, settings.jitter)
+    return _with_repeat_share(Rows(table, codes, offsets, settings.jitter), genome)
+
+
+def _with_repeat_share(rows: Rows, genome: Genome) -> Rows:
+    """Rows with ``repeat_share``: the share of soft-masked bases in what a model sees."""
+    return rows.with_columns(repeat_share=genome.soft_mask_share(rows.table["chrom"], *rows.spans()))
 
 
 def _window(start: np.ndarray, end: np.ndarray, settings: SequenceSettings) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,22 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from encre.config import Config, override, read_toml
-from encre.data.negatives import NEGATIVES
+from encre.data.audit import AuditSettings
+from encre.data.clusters import ClusterSettings
+from encre.data.negatives import NegativeSettings
+from encre.data.signals import SignalSettings
 from encre.errors import ConfigError, nearest
+from encre.sources.catalogue import load_catalogue
+from encre.sources.download import DownloadSettings
+from encre.sources.references import resolve_references
 from encre.sources.registry import SOURCES
 
-#: Keys of [source] that hold paths; relative ones are resolved against the config file's folder.
-_PATH_KEYS = ("registry", "genome", "file", "labels", "tissues")
+#: Table -> its keys that hold paths; relative ones are resolved against the config file's folder.
+_PATH_KEYS = {
+    "source": ("registry", "genome", "file", "labels", "tissues"),
+    "negatives": ("exclude", "tss"),
+    "signals": ("tracks",),
+}
 
 
 class SequenceSettings(Config):
@@ -42,35 +52,30 @@ class SequenceSettings(Config):
         return self
 
 
-class NegativeSettings(Config):
-    """[negatives]: rows made from the elements to tell them from; ``per_element`` of each kind."""
-
-    kinds: tuple[str, ...] = ()
-    per_element: int = Field(default=1, ge=1, le=100)
-    seed: int = Field(default=0, ge=0)
-
-    @field_validator("kinds")
-    @classmethod
-    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        for kind in kinds:
-            if kind not in NEGATIVES:
-                raise ValueError(f"there are no negatives of kind '{kind}'. {nearest(kind, NEGATIVES)}")
-        if len(set(kinds)) != len(kinds):
-            raise ValueError("a kind of negatives stands twice")
-        return kinds
-
-
 class SplitSettings(Config):
     """[split]: who trains and who judges.
 
-    By ``"chromosome"`` (the field's default; ``valid`` and ``test`` name chromosomes, the rest trains), by
-    ``"group"`` (random, but a sequence and its reverse complement stay together; stratified by targets and
-    class) or by ``"column"`` (as the source says).
+    Parameters
+    ----------
+    by
+        ``"chromosome"`` (the field's default: ``valid`` and ``test`` name chromosomes, the rest trains); ``"fold"``
+        (turn ``fold`` of ``folds``, whole chromosomes shared out so that the folds have about as many rows each);
+        ``"cluster"`` (random, but near-duplicates and overlapping intervals stay together, see [clusters]);
+        ``"group"`` (random, but a sequence and its reverse complement stay together); ``"column"`` (as the source
+        says). Clusters and groups are dealt out stratified by targets and class.
+    valid, test
+        Chromosomes; the defaults are the split of DART-Eval (Patel et al., 2024).
+    folds, fold
+        How many folds, and which one tests (from 0); the next one validates.
+    valid_fraction, test_fraction, seed
+        For clusters and groups.
     """
 
-    by: Literal["chromosome", "group", "column"] = "chromosome"
+    by: Literal["chromosome", "fold", "cluster", "group", "column"] = "chromosome"
     valid: tuple[str, ...] = ("chr6", "chr21")
     test: tuple[str, ...] = ("chr5", "chr10", "chr14", "chr18", "chr20", "chr22")
+    folds: int = Field(default=5, ge=3)
+    fold: int = Field(default=0, ge=0)
     valid_fraction: float = Field(default=0.1, gt=0, lt=1)
     test_fraction: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
@@ -79,34 +84,41 @@ class SplitSettings(Config):
     def _apart(self) -> Self:
         if both := sorted(set(self.valid) & set(self.test)):
             raise ValueError(f"{', '.join(both)} stands in both valid and test")
+        if self.fold >= self.folds:
+            raise ValueError(f"there is no fold {self.fold}: {self.folds} folds are 0 to {self.folds - 1}")
         if self.valid_fraction + self.test_fraction >= 1:
             raise ValueError("valid_fraction and test_fraction leave nothing to train on")
         return self
 
 
-class AuditSettings(Config):
-    """[audit]: limits that fail the build; without a limit the audit only reports.
-
-    ``max_exact_leakage`` is the number of pairs of identical (or reverse-complement) sequences that may
-    stand in two splits; ``max_shortcut_auroc`` the AUROC that length, GC or N share alone may reach.
-    """
-
-    max_exact_leakage: int | None = Field(default=None, ge=0)
-    max_shortcut_auroc: float | None = Field(default=None, ge=0.5, le=1)
-
-
 class DatasetConfig(Config):
-    """Everything that decides a dataset: the tables [source], [sequence], [negatives], [split] and [audit].
+    """Everything that decides a dataset, a table each.
 
-    ``source`` is one of the settings of ``encre.sources.registry.SOURCES``, chosen by its ``kind``.
+    Parameters
+    ----------
+    source
+        One of the settings of ``encre.sources.registry.SOURCES``, chosen by its ``kind``.
+    sequence, negatives, split, audit
+        What is cut out, what it is told from, who trains, and what is looked for.
+    clusters
+        What counts as near-duplicate, for ``split.by = "cluster"`` and for the audit; with the table, every row gets
+        its ``cluster`` whatever the split.
+    signals
+        Tracks beside the sequences.
+    download, catalogue
+        Where ``encre data download`` puts files, and entries of one's own for it; they decide nothing here.
     """
 
     name: str = "dataset"
     source: SerializeAsAny[Config]
     sequence: SequenceSettings = SequenceSettings()
     negatives: NegativeSettings = NegativeSettings()
+    clusters: ClusterSettings | None = None
     split: SplitSettings = SplitSettings()
     audit: AuditSettings = AuditSettings()
+    signals: SignalSettings | None = None
+    download: DownloadSettings = Field(default=DownloadSettings(), exclude=True)
+    catalogue: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
     @field_validator("source", mode="before")
     @classmethod
@@ -116,6 +128,12 @@ class DatasetConfig(Config):
         if problem := _source_problem(values):
             raise ValueError(f"{problem[0]}. {problem[1]}")
         return SOURCES[values["kind"]][0].model_validate(values)
+
+    @field_validator("catalogue")
+    @classmethod
+    def _entries(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        load_catalogue(entries)
+        return entries
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str | Path = "") -> Self:
@@ -127,11 +145,18 @@ class DatasetConfig(Config):
 
     @classmethod
     def from_toml(cls, path: str | Path, *, overrides: Iterable[str] = ()) -> Self:
-        """Read a TOML file, apply ``a.b=c`` overrides, resolve [source]'s paths beside the file, and check it."""
-        values = override(read_toml(path), overrides)
+        """Read a TOML file, apply ``a.b=c`` overrides, find the files that it names, and check it.
+
+        ``@name`` becomes the file that ``encre data download`` fetched; relative paths stand beside the file.
+        """
+        values = resolve_references(override(read_toml(path), overrides), config_path=path)
+        folder = Path(path).resolve().parent
+        for table, keys in _PATH_KEYS.items():
+            if isinstance(found := values.get(table), dict):
+                values[table] = {key: _beside(item, folder) if key in keys else item for key, item in found.items()}
         source = values.get("source")
-        if isinstance(source, dict):
-            values["source"] = _beside(source, Path(path).resolve().parent)
+        if isinstance(source, dict) and str(source.get("assembly", "")).startswith(("report:", "report+scaffolds:")):
+            source["assembly"] = _path(source["assembly"], folder)
         return cls.parse(values, where=path)
 
 
@@ -147,12 +172,28 @@ def _source_problem(source: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _beside(source: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """[source] with its relative paths made absolute; empty ones (a tissue without a file) stay empty."""
+def _beside(value: Any, folder: Path) -> Any:
+    """Relative paths made absolute; empty ones (a tissue without a file) stay empty.
 
-    def resolve(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: resolve(item) for key, item in value.items()}
-        return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else value
+    A text is a path; of a table, every text or list of texts, but of a table in it only ``path`` and ``files``.
+    """
+    if isinstance(value, dict):
+        return {key: _beside_one(item, folder) for key, item in value.items()}
+    return _path(value, folder)
 
-    return {key: resolve(value) if key in _PATH_KEYS else value for key, value in source.items()}
+
+def _beside_one(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _path(item, folder) if key in ("path", "files") else item for key, item in value.items()}
+    return _path(value, folder)
+
+
+def _path(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_path(item, folder) for item in value]
+    if not isinstance(value, str) or not value:
+        return value
+    kind, colon, path = value.partition(":")
+    if colon and kind in ("report", "report+scaffolds"):  # an assembly that its NCBI report describes
+        return f"{kind}:{_path(path, folder)}"
+    return str(folder / Path(value).expanduser())
