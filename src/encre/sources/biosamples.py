@@ -22,6 +22,7 @@ from encre.errors import ConfigError
 from encre.genome.assembly import Assembly
 from encre.sources.ccres import (
     ACTIVITY_FORMS,
+    AGGREGATE_FORMS,
     ENHANCER_CLASSES,
     V3_CLASSES,
     V4_CLASSES,
@@ -32,7 +33,7 @@ from encre.sources.ccres import (
     read_ccres,
     read_classes,
 )
-from encre.tables import categories
+from encre.tables import categories, first_row
 
 Rule = Literal["any", "majority", "at_least"]
 Classification = Literal[
@@ -48,6 +49,7 @@ _KNOWN = (*V4_CLASSES, *V3_CLASSES, "CA-only", "DNase-only", "Low-DNase", *_UNME
 _TOLD_WITHOUT_H3K27AC = ("PLS", "Low-DNase")
 _ACCESSION = re.compile(r"(ENC|TST)(SR|FF)\d{3}[A-Z]{3}")
 _PARTIAL = "Missing-data/Partial-classification"
+_AGGREGATE = "Aggregated-Samples"
 
 
 class Biosamples(Config):
@@ -147,7 +149,9 @@ def read_activity(path: str, registry: Registry, *, joining: Joining, assembly: 
     DataError
         For a file of another registry version.
     """
-    frame, _ = read_ccres(path, ACTIVITY_FORMS, what="a SCREEN tissue file")
+    aggregate = first_row(path).fields[-1].strip() == _AGGREGATE  # then every row says so, and has all data
+    forms = AGGREGATE_FORMS if aggregate else ACTIVITY_FORMS
+    frame, _ = read_ccres(path, forms, what="a SCREEN tissue file")
     classes = read_classes(frame, path=path, known=_KNOWN, lists=_UNMEASURED)
     written, blind = _meaning(classes, frame)
     rows, notes = match_rows(registry, frame, joining, assembly=assembly, path=path)

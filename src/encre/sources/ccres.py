@@ -31,6 +31,7 @@ _BED9_CLASS = (*_POSITION, Column("accession"), *_SKIP, _CLASS)
 #: Column count -> columns.
 Forms = dict[int, tuple[Column, ...]]
 REGISTRY_FORMS: Forms = {6: (*_POSITION, Column("EH38D", "skip"), Column("accession"), _CLASS), 10: _BED9_CLASS}
+AGGREGATE_FORMS: Forms = {10: _BED9_CLASS, 11: (*_BED9_CLASS, Column("remark", "skip"))}
 ACTIVITY_FORMS: Forms = {10: _BED9_CLASS, 11: (*_BED9_CLASS, Column("remark", "category"))}
 
 
