@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -98,3 +103,88 @@ def test_an_organ_that_was_not_downloaded_is_one_paragraph(folder, encre, tmp_pa
     assert done.code == 2
     assert "encre data download" in done.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def portal(folder):
+    """A small ENCODE: two brain annotations of one file each, md5 told, the first file only in the cloud."""
+    packed = {name: gzip.compress((folder / f"{name}.bed").read_bytes(), mtime=0) for name in ("one", "two")}
+    files = {
+        f"ENCSR00{i}AAA": {
+            "accession": f"ENCFF00{i}AAA",
+            "file_format": "bed",
+            "assembly": "toy",
+            "md5sum": hashlib.md5(content).hexdigest(),
+            "file_size": len(content),
+            "href": f"/files/ENCFF00{i}AAA/@@download/ENCFF00{i}AAA.bed.gz",
+            "preferred_default": True,
+        }
+        for i, content in enumerate(packed.values(), start=1)
+    }
+    hits = [
+        {
+            "accession": accession,
+            "biosample_ontology": {"term_name": "cortex", "classification": "tissue", "organ_slims": ["brain"]},
+        }
+        for accession in files
+    ]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            parts = urlsplit(self.path)
+            asked = parse_qs(parts.query)
+            if parts.path == "/search/" and asked["type"] == ["File"]:
+                self.give([files[asked["dataset"][0].split("/")[2]]])
+            elif parts.path == "/search/":
+                self.give(hits if asked.get("biosample_ontology.organ_slims") == ["brain"] else [])
+            elif parts.path == "/cloud/ENCFF001AAA.bed.gz":
+                self.answer(200, packed["one"])
+            elif "ENCFF002AAA" in parts.path:
+                self.answer(200, packed["two"])
+            else:
+                self.answer(404, b"<html>Not here</html>")
+
+        def give(self, graph):
+            body = json.dumps({"@graph": graph, "total": len(graph)}).encode()
+            self.answer(200 if graph else 404, body, "application/json")
+
+        def answer(self, status, body, kind="application/octet-stream"):
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    files["ENCSR001AAA"]["cloud_metadata"] = {"url": f"{address}/cloud/ENCFF001AAA.bed.gz"}
+    yield address
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_organ_is_downloaded_and_built_without_the_network(folder, portal, encre, tmp_path):
+    config = folder / "organ.toml"
+    text = (folder / "dataset.toml").read_text()
+    text = text.replace('files = ["one.bed", "two.bed", "three.bed"]', 'organ = "brain"').replace("custom:toy", "toy")
+    config.write_text(text + f'[download]\nencode = "{portal}"\n')
+    # ENCODE knows assemblies that encre need not know: the search asks for the name that the config gives.
+    done = encre("-q", "data", "download", config)
+    assert done.code == 0, done.err
+    assert '"organ:brain" = [\n    "ENCFF001AAA",\n    "ENCFF002AAA",\n]' in (folder / "encre.lock").read_text()
+    config.write_text(config.read_text().replace('"toy"', '"custom:toy"').replace(portal, "http://127.0.0.1:9"))
+    done = encre("-q", "data", "build", config, "--out", tmp_path / "data")
+    assert done.code == 0, done.err
+    dataset = Dataset.open(tmp_path / "data")
+    steps = {step.name: step.notes for step in dataset.ledger.steps}
+    assert steps["fold brain"]["biosamples"] == 2
+    # The same two biosamples named as files give the same data.
+    config.write_text(
+        text.replace('organ = "brain"', 'files = ["one.bed", "two.bed"]').replace('"toy"', '"custom:toy"')
+    )
+    assert encre("-q", "data", "build", config, "--out", tmp_path / "plain").code == 0
+    assert Dataset.open(tmp_path / "plain").elements.equals(dataset.elements)
