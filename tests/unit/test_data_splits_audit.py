@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from encre.data.leakage import exact_leakage
+from encre.data.leakage import leakage
 from encre.data.rows import Rows
 from encre.data.shortcuts import auroc, beyond, shortcut_scores
 from encre.data.splits import check_splits, split_by_chromosome, split_by_column, split_by_group
@@ -117,7 +117,7 @@ def test_only_positives_anywhere_points_to_negatives():
 def test_leakage_counts_pairs_across_splits_on_either_strand():
     texts = ["AACC", "AACC", "GGTT", "AACC", "ACGT", "ACGT", "TTTT", "TTTT"]
     split = ["train", "train", "test", "valid", "train", "test", "train", "train"]
-    found = exact_leakage(rows_of(texts, split=split).table)
+    found = leakage(rows_of(texts, split=split))
     # AACC: 2 train x 1 valid exact; 2 train x 1 test and 1 valid x 1 test reversed. ACGT: 1 train x 1 test exact.
     assert (found["pairs"], found["exact"], found["reverse_complement"], found["groups"]) == (6, 3, 3, 2)
     assert found["by_splits"] == {"train-valid": 2, "train-test": 3, "valid-test": 1}
@@ -127,7 +127,7 @@ def test_leakage_counts_pairs_across_splits_on_either_strand():
 
 def test_no_leakage_is_zero():
     rows = rows_of(["AAAA", "TTTT", "CCCC"], split=["train", "train", "test"])
-    found = exact_leakage(rows.table)
+    found = leakage(rows)
     assert found["pairs"] == 0
     assert found["examples"] == []
 

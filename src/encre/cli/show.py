@@ -121,12 +121,12 @@ def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
     table = _table("Rows with a partner in another split", "", "pairs", "valid rows", "test rows", "repeats")
     for row in words.leak_rows(leakage):
         if row.pairs is None:
-            table.add_row(
-                f"[dim]{row.words}[/dim]", "-", "[dim]not looked for[/dim]" if row.reason else "-", "-", "-"
-            )
+            table.add_row(f"[dim]{row.words}: {row.reason}[/dim]", "-", "-", "-", "-")
         else:
             table.add_row(row.words, f"{row.pairs:,}", row.valid, row.test, row.repeats)
     console.print(table)
+    for sentence in words.example_sentences(leakage):
+        console.print(f"- {sentence}", markup=False)
     if said := words.repeat_sentence(leakage):
         console.print(said, markup=False)
     if shortcuts is not None:
@@ -152,13 +152,13 @@ def _draw_shortcuts(console: Console, shortcuts: Mapping[str, Any]) -> None:
     if note := words.shortcut_note(shortcuts):
         console.print(note, markup=False)
     if flagged := shortcuts.get("flagged"):
-        console.print(f"{len(flagged)} of them are flagged (in bold): beyond {limit:g}, in either direction.")
+        console.print(f"{len(flagged)} of them are flagged (*): beyond {limit:g}, in either direction.")
 
 
 def _shade(value: float | None, limit: float) -> str:
     if value is None:
         return "-"
-    return f"[bold]{value:.3f}[/bold]" if abs(value - 0.5) + 0.5 > limit else f"{value:.3f}"
+    return f"[bold]{value:.3f}*[/bold]" if abs(value - 0.5) + 0.5 > limit else f"{value:.3f} "
 
 
 # -------------------------------------------------------------------------------------------------- runs

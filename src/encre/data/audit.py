@@ -9,6 +9,7 @@ from pydantic import Field
 
 from encre.config import Config
 from encre.data.audit_words import FEATURES
+from encre.data.clusters import ClusterSettings
 from encre.data.leakage import find_leaks
 from encre.data.neighbours import neighbour_profit
 from encre.data.rows import Rows
@@ -19,7 +20,6 @@ from encre.sequence.alphabet import canonical_flat
 from encre.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from encre.data.clusters import ClusterSettings
     from encre.data.dataset import Dataset
 
 

@@ -76,8 +76,10 @@ def leak_sentence(leakage: Mapping[str, Any]) -> str:
     if leaked is None:
         return said
     if leaked["test"] > leakage["rows"]["test"]:
+        placed = (leakage["kinds"].get("overlapping") or {}).get("pairs") is not None
+        others = ["shifted", "nearly equal"] if leakage["searched"] else []
         said += (
-            f" With overlapping{', shifted and nearly equal' if leakage['searched'] else ''} ones, "
+            f" With {' and '.join([*others, *(['overlapping'] if placed else [])])} ones, "
             f"{_share(leaked['test'], sizes['test'])} of {sizes['test']:,} test rows have a partner in another split."
         )
     asked = leakage["searched"]
@@ -87,6 +89,30 @@ def leak_sentence(leakage: Mapping[str, Any]) -> str:
     if leakage["near_rows"] is not None and not any(leakage["near_rows"].values()):
         return f"{said} Nothing nearly equal ({stretch}) does either."
     return f"{said} Nearly equal means {stretch}."
+
+
+def example_sentences(leakage: Mapping[str, Any]) -> Iterator[str]:
+    """The first example of each kind that was found, with where to look."""
+    for kind, found in (leakage.get("kinds") or {}).items():
+        for example in found.get("examples", [])[:1]:
+            a, b = (_row(row) for row in example["rows"])
+            how = [f"{example['bases']:,} bases"]
+            if kind not in ("exact", "overlapping"):
+                how += ["the other strand"] if example["reverse"] else []
+                how += [f"{example['identity']:.1%} alike", f"shift {example['shift']}"] if kind in _NEAR else []
+            yield f"{_KINDS[kind]}: {a} and {b} ({', '.join(how)})"
+
+
+_NEAR = ("shifted", "near_duplicate")
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """A row by its split and whatever a person would find it by."""
+    named = row.get("accession") or ""
+    if row.get("chrom") and ":" not in named:
+        named = f"{named} {row['chrom']}:{row['start']:,}-{row['end']:,}".strip()
+    number = f"line {row['line']:,}" if row.get("line") else f"row {row['row']:,}"
+    return f"{row['split']} {number}{f' ({named})' if named else ''}"
 
 
 def repeat_sentence(leakage: Mapping[str, Any]) -> str:

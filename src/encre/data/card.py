@@ -96,7 +96,7 @@ def _audit(manifest: dict[str, Any]) -> str:
     leakage, shortcuts = manifest["audit"]["leakage"], manifest["audit"]["shortcuts"]
     leaks = [["rows with a partner in another split", "pairs", "valid rows", "test rows", "repeats"], ["---"] * 5]
     for row in words.leak_rows(leakage):
-        pairs = "not looked for" if row.pairs is None else f"{row.pairs:,}"
+        pairs = row.reason if row.pairs is None else f"{row.pairs:,}"
         leaks.append([row.words, pairs, row.valid, row.test, row.repeats])
     names = words.shortcut_names(shortcuts)
     lines = [["task", *(f"{words.FEATURES[name]} alone" for name in names)], ["---"] * (1 + len(names))]

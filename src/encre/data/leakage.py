@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from encre.data.clusters import ClusterSettings
 from encre.data.overlaps import overlap_counts, overlap_partners, spans_of
 from encre.data.rows import Rows
 from encre.progress import SILENT, Progress
 from encre.sequence.alphabet import reverse_complement_flat
 from encre.sequence.flat import join, offsets_of, take_flat
-
-if TYPE_CHECKING:
-    from encre.data.clusters import ClusterSettings
+from encre.sequence.near_duplicates import near_duplicate_pairs
 
 SPLITS = ("train", "valid", "test")
 #: Kinds of pairs, each pair of sequences in the first that fits; ``overlapping`` beside them.
@@ -94,11 +93,8 @@ def find_leaks(
     finding.add_equal(summary, shared)
     searched = None
     if near:
-        if clusters is None:
-            from encre.data.clusters import ClusterSettings
-
-            clusters = ClusterSettings()
-        searched = {"similarity": clusters.similarity, "min_overlap": clusters.min_overlap}
+        settings = clusters or ClusterSettings()
+        searched = {"similarity": settings.similarity, "min_overlap": settings.min_overlap}
         finding.add_near(searched, progress)
     finding.add_overlaps()
     summary |= {
@@ -113,23 +109,6 @@ def find_leaks(
 
 
 # ---------------------------------------------------------------------------------- equal on either strand
-
-
-def exact_leakage(table: pl.DataFrame) -> dict[str, Any]:
-    """Count pairs of rows in different splits whose sequences are the same or each other's reverse complement.
-
-    Parameters
-    ----------
-    table
-        Rows with ``group`` (MD5 of the canonical sequence), ``flipped`` (that is the other strand's), ``split``,
-        and columns to show examples by.
-
-    Returns
-    -------
-    dict
-        The keys of :func:`leakage` up to ``examples``.
-    """
-    return _equal(table)[0]
 
 
 def _equal(table: pl.DataFrame) -> tuple[dict[str, Any], pl.DataFrame]:
@@ -199,8 +178,7 @@ class _Finding:
     def __init__(self, rows: Rows, side: np.ndarray) -> None:
         self.rows, self.side = rows, side
         self.kinds: dict[str, dict[str, Any]] = {
-            kind: {"pairs": None, "reason": "not looked for; it takes the search for near-duplicates"}
-            for kind in ("shifted", "near_duplicate")
+            kind: {"pairs": None, "reason": "not looked for"} for kind in ("shifted", "near_duplicate")
         }
         count = len(rows)
         self.any, self.near, self.from_training = (np.zeros(count, dtype=bool) for _ in range(3))
@@ -277,8 +255,6 @@ class _Finding:
 
     def add_near(self, asked: dict[str, float], progress: Progress) -> None:
         """Shifted and nearly equal sequences, by the search for near-duplicates."""
-        from encre.sequence.near_duplicates import near_duplicate_pairs
-
         codes, offsets = self.rows.seen()
         found = near_duplicate_pairs(codes, offsets, **asked, sides=self.side, progress=progress)
         group = self.rows.table["group"]
@@ -316,7 +292,7 @@ class _Finding:
         """Rows whose bases lie on the genome where those of another split lie too."""
         spans = spans_of(self.rows)
         if not spans.placed.any():
-            self.kinds["overlapping"] = {"pairs": None, "reason": "the rows have no coordinates"}
+            self.kinds["overlapping"] = {"pairs": None, "reason": "no coordinates"}
             return
         of_split = [np.flatnonzero(spans.placed & (self.side == code)) for code in range(len(SPLITS))]
         flagged = np.zeros(len(self.rows), dtype=bool)
@@ -349,7 +325,8 @@ class _Finding:
         }
 
     def _example(self, a: int, b: int, relation: dict[str, Any]) -> dict[str, Any]:
-        columns = [c for c in ("split", "kind", "chrom", "start", "end", "accession") if c in self.rows.table.columns]
+        have = self.rows.table.columns
+        columns = [c for c in ("split", "kind", "line", "chrom", "start", "end", "accession") if c in have]
         shown = [
             {"row": row} | {c: v for c in columns if (v := self.rows.table[c][row]) is not None} for row in (a, b)
         ]
@@ -397,10 +374,3 @@ def _sides(table: pl.DataFrame) -> np.ndarray:
 def _rows_by_split(flagged: np.ndarray, side: np.ndarray) -> dict[str, int]:
     counts = np.bincount(side[flagged], minlength=len(SPLITS))
     return {split: int(count) for split, count in zip(SPLITS, counts, strict=True)}
-
-
-def check_leakage(found: dict[str, Any], limit: int | None) -> None:
-    """Old name of the gate; :func:`encre.data.audit.check_audit` takes its place."""
-    from encre.data.audit import AuditSettings, check_audit
-
-    check_audit({"leakage": found}, AuditSettings(max_exact_leakage=limit))

@@ -20,7 +20,7 @@ K = 5
 #: Rows that are compared; more are sampled by a stream of their own.
 TRAIN_ROWS, TEST_ROWS = 50_000, 2_000
 _METRICS = ("accuracy", "mcc", "auroc")
-_TRAIN_AT_ONCE = 4096
+_TRAIN_AT_ONCE = 2048
 _EXACT_IN_FLOAT32 = 4096  # bases: a product of two longer sequences' counts may pass 2**24
 
 
@@ -111,7 +111,7 @@ def _nearest(
     codes, offsets = rows.seen()
     kind = np.dtype(np.float32 if np.diff(offsets).max(initial=0) <= _EXACT_IN_FLOAT32 else np.float64)
     asked = merged_kmer_counts(*take_flat(codes, offsets, test), K).astype(kind, copy=False)
-    size = np.maximum(np.sqrt(np.square(asked, dtype=np.float64).sum(1)), 1)
+    size = np.maximum(np.square(asked, dtype=np.float64).sum(1), 1)
     best = np.full((measured.shape[1], len(test)), -1.0)
     place = np.full(best.shape, -1, dtype=np.int64)
     columns = np.arange(len(test))
@@ -119,8 +119,8 @@ def _nearest(
         for first in range(0, len(train), _TRAIN_AT_ONCE):
             part = train[first : first + _TRAIN_AT_ONCE]
             known = merged_kmer_counts(*take_flat(codes, offsets, part), K).astype(kind, copy=False)
-            sizes = np.maximum(np.sqrt(np.square(known, dtype=np.float64).sum(1)), 1)
-            cosine = (known @ asked.T) / sizes[:, None] / size
+            sizes = np.maximum(np.square(known, dtype=np.float64).sum(1), 1)
+            cosine = (known @ asked.T) / np.sqrt(sizes[:, None] * size)
             for number, of_part in enumerate(measured[first : first + len(part)].T):
                 if not of_part.any():
                     continue

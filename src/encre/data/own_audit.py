@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from encre.data.audit import AuditSettings, audit
+from encre.data.clusters import ClusterSettings
 from encre.data.rows import Rows
 from encre.errors import ConfigError, DataError, FormatError, SequenceError
 from encre.files import explain_damage, open_plain
@@ -22,9 +23,6 @@ from encre.sources.elements import arrange, check_targets, group_tasks, read_spl
 from encre.sources.own import FastaSettings, read_own_fasta
 from encre.tables import Column, place, read_table, table_header
 from encre.tasks import TaskSet
-
-if TYPE_CHECKING:
-    from encre.data.clusters import ClusterSettings
 
 #: Up to so many rows, near-duplicates and neighbours are looked for without being asked.
 SMALL = 200_000
@@ -166,7 +164,7 @@ def read_files(files: OwnFiles) -> Own:
     tables = []
     for name, (table, _, _) in parts.items():
         here = table if name == "table" else table.with_columns(split=pl.lit(name))
-        columns = [c for c in (*_PLACES, "accession", "split") if c in here.columns]
+        columns = [c for c in (*_PLACES, "accession", "split", "line") if c in here.columns]
         targets = [pl.col(label).cast(pl.Float64) for label in labels]
         tables.append(arrange(here.select(*columns, *targets), tasks or ()))  # pyright: ignore[reportArgumentType]
     table = pl.concat(tables, how="vertical")
@@ -209,11 +207,15 @@ def _read(path: Path, files: OwnFiles, *, split: bool) -> Part:
 def _read_fasta(path: Path, files: OwnFiles) -> Part:
     if not files.labels:
         records = read_fasta(path)
-        return pl.DataFrame({"accession": records.names}), records.codes, records.offsets
+        table = pl.DataFrame(
+            {"accession": records.names, "line": records.lines}, schema_overrides={"line": pl.UInt32}
+        )
+        return table, records.codes, records.offsets
     found = read_own_fasta(FastaSettings(file=str(path), tasks={"label": list(files.labels)}))
     assert found.codes is not None, "a FASTA brings its sequences"
     assert found.offsets is not None
-    return found.table.select("accession", *files.labels), found.codes, found.offsets
+    unknown = pl.lit(None, dtype=pl.UInt32).alias("line")
+    return found.table.select("accession", unknown, *files.labels), found.codes, found.offsets
 
 
 def _read_table(path: Path, files: OwnFiles, *, split: bool) -> Part:
@@ -244,7 +246,7 @@ def _read_table(path: Path, files: OwnFiles, *, split: bool) -> Part:
     named = [lower[name] for name in _NAMES if name in lower][:1]
     table = table.with_columns(pl.col(name).cast(pl.String).alias("accession") for name in named)
     codes, offsets = _encode(table, sequence, path)
-    kept = [c for c in ("split", "accession", *_PLACES, *files.labels, *guessed) if c in table.columns]
+    kept = [c for c in ("line", "split", "accession", *_PLACES, *files.labels, *guessed) if c in table.columns]
     return table.select(list(dict.fromkeys(kept))), codes, offsets
 
 

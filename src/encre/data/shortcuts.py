@@ -149,7 +149,7 @@ def _features(rows: Rows) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     else:
         absent["repeat_share"] = "the sequences come from no soft-masked genome"
     if not rows.table["chrom"].is_not_null().any():
-        absent["chromosome"] = "the rows have no coordinates"
+        absent["chromosome"] = "no coordinates"
     return features, absent
 
 
@@ -215,10 +215,3 @@ class _Judge:
             scores.append(auroc_of_counts(*at))
         known = [score for score in scores if score is not None]
         return float(np.mean(known)) if len(known) == len(scores) else None
-
-
-def check_shortcuts(found: dict[str, Any], limit: float | None) -> None:
-    """Old name of the gate; :func:`encre.data.audit.check_audit` takes its place."""
-    from encre.data.audit import AuditSettings, check_audit
-
-    check_audit({"leakage": {"pairs": 0}, "shortcuts": found}, AuditSettings(max_shortcut_auroc=limit))
