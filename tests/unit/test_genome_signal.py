@@ -80,9 +80,8 @@ def test_rows_come_back_in_their_order_whatever_the_blocks(track, monkeypatch):
         track.windows([c], np.array([s]), np.array([s + 8]), bin=2)[0] for c, s in zip(chrom, start, strict=True)
     ]
     np.testing.assert_array_equal(whole, alone)
-    for values, chunk, gap in ((1, 1, 0), (24, 16, 4), (800, 50, 1000)):
-        monkeypatch.setattr(signal, "_VALUES", values)
-        monkeypatch.setattr(signal, "_CHUNK", chunk)
+    for bases, gap in ((1, 0), (24, 4), (800, 1000)):
+        monkeypatch.setattr(signal, "_BASES", bases)
         monkeypatch.setattr(signal, "_GAP", gap)
         np.testing.assert_array_equal(track.windows(chrom, start, start + 8, bin=2), whole)
 

@@ -47,9 +47,9 @@ class Batch(NamedTuple):
         ``(B,)`` int64, rows of the dataset.
     signals
         ``(B, S, ceil(L / bin))`` float32 signals in bins, NaN = missing; None when the dataset has none. Bin ``j``
-        lies over bases ``j * bin`` to ``(j + 1) * bin`` of the row: exactly with ``bin = 1``, otherwise to within half
-        a bin where the window was shifted, and to within a bin where a row was turned round whose length the bin does
-        not divide. A row with fewer bins than the longest ends in NaN.
+        lies over bases ``j * bin`` to ``(j + 1) * bin`` of the row: exactly with ``bin = 1``, otherwise to within
+        half a bin where the window was shifted, and to within a bin where a row was turned round whose length the bin
+        does not divide. A row with fewer bins than the longest ends in NaN.
     """
 
     codes: np.ndarray

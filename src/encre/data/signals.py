@@ -9,7 +9,7 @@ part of a bin, reduced over what it has; what lies beyond a row is NaN, as its c
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -172,7 +172,7 @@ def read_signals(
     """Read all tracks over all rows.
 
     Rows without coordinates and made-up rows (shuffles) have no signal; neither have rows on chromosomes that a track
-    lacks. Memory does not grow with the number of rows beyond 256 MiB.
+    lacks. What is larger than 256 MiB is held in a nameless file, so that memory does not grow with the rows.
 
     Parameters
     ----------
@@ -187,34 +187,33 @@ def read_signals(
     ledger
         Told how many rows have no place, and how many windows each track lacks.
     scratch
-        Folder for a nameless file of the size of the result, when that is large; the system's by default.
+        Folder for that file; the system's by default.
     progress
         Follows each track.
 
     Raises
     ------
     EncreError
-        As :class:`encre.genome.signal.SignalTrack`.
-    ConfigError
-        When rows have jitter and the bin does not divide their width.
-    DataError
-        When a track has no value in any row, or nothing to fit a scaling on.
+        As :class:`encre.genome.signal.SignalTrack`; when rows have jitter and the bin does not divide their width
+        (ConfigError); when a track has no value in any row, or nothing to fit a scaling on (DataError).
     """
     tracks = open_tracks(settings, assembly)
     places = _places(rows, settings.bin)
     half = settings.transform != "none" or settings.scale != "none"
     values = _room((len(rows), len(tracks), places.bins), np.dtype(np.float16 if half else np.float32), scratch)
+    raw = _room((len(places.rows), places.bins), np.dtype(np.float32), scratch)
+    train = np.flatnonzero(train_mask[places.rows])
     found = []
     rounding = 0.0
-    for number, (name, track) in enumerate(tracks.items()):
-        scaling = _fit(track, name, places, settings, train_mask)
-        missing, error = _fill(values[:, number], (name, track), places, settings, scaling=scaling, progress=progress)
+    for number, named in enumerate(tracks.items()):
+        _read(named, places, settings, raw=raw, progress=progress)
+        seen = raw[:, places.margin : places.margin + places.seen]
+        scaling = _fit(named, seen, train, scale=settings.scale)
+        missing, error = _fill(values[:, number], raw, places.rows, settings, scaling=scaling, named=named)
         rounding = max(rounding, error)
-        found.append(_entry(name, track, settings) | {"scaling": scaling._asdict()} | missing)
+        found.append(_entry(*named, settings) | {"scaling": scaling._asdict()} | missing)
     if ledger is not None:
-        notes = {"rows without a place in the genome (no signal)": len(rows) - len(places.rows)}
-        notes |= {f"windows without any value of {entry['name']}": entry["rows_without_value"] for entry in found}
-        ledger.add("read signals", len(rows), len(rows), notes=notes)
+        ledger.add("read signals", len(rows), len(rows), notes=_notes(len(rows) - len(places.rows), found))
     layout = settings.model_dump(mode="json", exclude={"tracks"})
     layout |= {"bins": places.bins, "margin": places.margin, "dtype": values.dtype.name, "rounding": rounding}
     return Signals(values, found, layout)
@@ -237,73 +236,92 @@ def _places(rows: Rows, size: int) -> _Places:
     return _Places(found, rows.table["chrom"].gather(found), begin, stop, -(-longest // size), margin)
 
 
-def _fit(track: SignalTrack, name: str, places: _Places, settings: SignalSettings, train: np.ndarray) -> _Scaling:
-    """A track's scaling, on the bins that a model sees of training rows."""
-    if settings.scale == "none":
-        return _Scaling()
-    chosen = np.flatnonzero(train[places.rows])
-    chosen = chosen[:: max(1, -(-len(chosen) * places.seen // _FIT_VALUES))]
-    kept = slice(places.margin, places.margin + places.seen)
-    blocks = _blocks(track, places, settings, chosen)
-    known = [seen[~np.isnan(seen)] for seen in (values[:, kept] for _, values in blocks)]
-    values = np.concatenate(known) if known else np.empty(0, dtype=np.float32)
-    center, scale = 0.0, 0.0
-    if len(values) and settings.scale == "standard":
-        center, scale = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
-    elif len(values) and settings.scale == "robust":
-        low, center, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-        scale = high - low
-    elif len(values):
-        scale = float(np.quantile(values, 0.99))
-    if not np.isfinite(scale) or scale <= 0:
-        said = "the same value in too many of them" if len(values) else "no value in any of them"
-        raise DataError(
-            f"track '{name}' cannot be scaled on the training rows: it has {said}",
-            where=track.path,
-            remedy='Check that the track covers the chromosomes that train; or set scale = "none" or "standard".',
-        )
-    return _Scaling(center, scale, len(values))
-
-
-def _fill(
-    out: np.ndarray,
-    named: tuple[str, SignalTrack],
-    places: _Places,
-    settings: SignalSettings,
-    *,
-    scaling: _Scaling,
-    progress: Progress,
-) -> tuple[dict[str, Any], float]:
-    """Write one track's bins ``(N, bins)``; returns what is missing, and the largest error of rounding."""
+def _read(
+    named: tuple[str, SignalTrack], places: _Places, settings: SignalSettings, *, raw: np.ndarray, progress: Progress
+) -> None:
+    """Read one track's transformed values into ``raw (M, bins)`` float32."""
     name, track = named
-    taken = np.zeros(len(out), dtype=bool)
-    taken[places.rows] = True
-    absent = np.flatnonzero(~taken)
-    for first in range(0, len(absent), 1 << 16):
-        out[absent[first : first + (1 << 16)]] = np.nan
-    empty, gaps, rounding = 0, 0, 0.0
+    found = False
     with progress.track(f"signal {name}", total=len(places.rows), unit="window") as advance:
-        for at, read in _blocks(track, places, settings, None):
-            values = (read - np.float32(scaling.center)) / np.float32(scaling.scale)
-            if settings.clip is not None:
-                np.clip(values, -settings.clip, settings.clip, out=values)
-            missing = np.isnan(values)
-            values[missing] = np.nan  # one pattern of bits, so that digests agree
-            if out.dtype == np.float16:
-                rounding = max(rounding, _half_error(values, name, track))
-            out[places.rows[at]] = values
-            empty += int(missing.all(axis=1).sum())
-            gaps += int(missing.sum())
+        for at, values in track.blocks(
+            places.chrom,
+            places.start,
+            places.end,
+            bin=settings.bin,
+            reduce=settings.reduce,
+            width=places.bins * settings.bin,
+            missing=0.0 if settings.missing == "zero" else float("nan"),
+        ):
+            raw[at] = np.copysign(np.log1p(np.abs(values)), values) if settings.transform == "log1p" else values
+            found = found or not np.isnan(values).all()
             advance(len(at), "")
-    if empty == len(places.rows):
+    if not found:
         raise DataError(
             f"track '{name}' has no value in any row",
             where=track.path,
             expected=", ".join(places.chrom.unique(maintain_order=True)[:3]) or "rows with coordinates",
-            got=", ".join(list(track.lengths)[:3]),
+            got="values on "
+            + (", ".join([name for name in track.lengths if track.has(name)][:3]) or "no chromosome"),
             remedy="Check the assembly and the names of chromosomes.",
         )
-    return {"rows_without_value": empty, "missing_share": gaps / (len(places.rows) * places.bins)}, rounding
+
+
+def _fit(named: tuple[str, SignalTrack], raw: np.ndarray, chosen: np.ndarray, *, scale: str) -> _Scaling:
+    """A track's scaling on the ``chosen`` rows of ``raw``, which holds the bins that a model sees."""
+    if scale == "none":
+        return _Scaling()
+    values = raw[chosen[:: max(1, -(-len(chosen) * raw.shape[1] // _FIT_VALUES))]]
+    values = values[~np.isnan(values)]
+    center, spread = 0.0, 0.0
+    if len(values) and scale == "standard":
+        center, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    elif len(values) and scale == "robust":
+        low, center, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+        spread = high - low
+    elif len(values):
+        spread = float(np.quantile(values, 0.99))
+    if not np.isfinite(spread) or spread <= 0:
+        said = "the same value in too many of them" if len(values) else "no value in any of them"
+        raise DataError(
+            f"track '{named[0]}' cannot be scaled on the training rows: it has {said}",
+            where=named[1].path,
+            remedy='Check that the track covers the chromosomes that train; or set scale = "none" or "standard".',
+        )
+    return _Scaling(center, spread, len(values))
+
+
+def _fill(
+    out: np.ndarray,
+    raw: np.ndarray,
+    rows: np.ndarray,
+    settings: SignalSettings,
+    *,
+    scaling: _Scaling,
+    named: tuple[str, SignalTrack],
+) -> tuple[dict[str, Any], float]:
+    """Write one track's scaled bins ``(N, bins)``; returns what is missing, and the largest error of rounding."""
+    step = max(1, (1 << 20) // out.shape[1])
+    absent = np.ones(len(out), dtype=bool)
+    absent[rows] = False
+    for part in _cut(np.flatnonzero(absent), step):
+        out[part] = np.nan
+    empty, gaps, rounding = 0, 0, 0.0
+    for part in _cut(np.arange(len(rows)), step):
+        values = (raw[part] - np.float32(scaling.center)) / np.float32(scaling.scale)
+        if settings.clip is not None:
+            np.clip(values, -settings.clip, settings.clip, out=values)
+        missing = np.isnan(values)
+        values[missing] = np.nan  # one pattern of bits, so that digests agree
+        if out.dtype == np.float16:
+            rounding = max(rounding, _half_error(values, *named))
+        out[rows[part]] = values
+        empty += int(missing.all(axis=1).sum())
+        gaps += int(missing.sum())
+    return {"rows_without_value": empty, "missing_share": gaps / raw.size}, rounding
+
+
+def _cut(rows: np.ndarray, step: int) -> list[np.ndarray]:
+    return [rows[first : first + step] for first in range(0, len(rows), step)]
 
 
 def _half_error(values: np.ndarray, name: str, track: SignalTrack) -> float:
@@ -320,21 +338,10 @@ def _half_error(values: np.ndarray, name: str, track: SignalTrack) -> float:
     return float(np.nanmax(np.abs(values.astype(np.float16) - values), initial=0.0))
 
 
-def _blocks(
-    track: SignalTrack, places: _Places, settings: SignalSettings, chosen: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield ``(indices into places, transformed values (n, bins) float32)`` along the genome."""
-    part = np.arange(len(places.rows)) if chosen is None else chosen
-    for at, values in track.blocks(
-        places.chrom.gather(part),
-        places.start[part],
-        places.end[part],
-        bin=settings.bin,
-        reduce=settings.reduce,
-        width=places.bins * settings.bin,
-        missing=0.0 if settings.missing == "zero" else float("nan"),
-    ):
-        yield part[at], np.copysign(np.log1p(np.abs(values)), values) if settings.transform == "log1p" else values
+def _notes(without: int, tracks: list[dict[str, Any]]) -> dict[str, int]:
+    """What the ledger is told."""
+    notes = {"rows without a place in the genome (no signal)": without}
+    return notes | {f"windows without any value of {entry['name']}": entry["rows_without_value"] for entry in tracks}
 
 
 def _entry(name: str, track: SignalTrack, settings: SignalSettings) -> dict[str, Any]:

@@ -8,7 +8,6 @@ unpacked once, however many windows overlap it; a window that stands alone costs
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +27,7 @@ Reduce = Literal["mean", "max"]
 _MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # either byte order
 _BIGBED = (b"\xeb\xf2\x89\x87", b"\x87\x89\xf2\xeb")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a scheme; one letter would be a drive
-_VALUES = 1 << 20  # values of a block of windows: 8 MiB
-_CHUNK = 1 << 21  # bases read at once at most (and the last window's): 16 MiB
+_BASES = 1 << 22  # bases that a block of windows reads at most: 32 MiB
 _GAP = 1 << 11  # bases between two windows that cost less to read over than a read of its own costs
 
 
@@ -79,8 +77,8 @@ class SignalTrack:
         with _explained(self.path):
             lengths: dict[str, int] = self._reader.chroms()
         self._check(lengths)
-        names = {self.assembly.canonical(name): name for name in reversed(lengths)}
-        self._homes = {home: (name, lengths[name]) for home, name in names.items() if home is not None}
+        homes = ((self.assembly.canonical(name), name) for name in lengths)
+        self._homes = {home: (name, lengths[name]) for home, name in homes if home is not None}
         self._measured: dict[str, bool] = {}
         self._scratch = np.empty(0)
 
@@ -167,7 +165,7 @@ class SignalTrack:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """As :meth:`windows`, in blocks along the genome: ``(rows (n,), values (n, width / bin))``, each row once.
 
-        For what does not fit into memory: a block holds about a million bases.
+        For what does not fit into memory: a block reads at most about four million bases.
         """
         ask = _Ask(width, bin, reduce, missing)
         start, end = (np.asarray(place, dtype=np.int64) for place in (start, end))
@@ -175,7 +173,7 @@ class SignalTrack:
         numbers, names = categories(chrom if isinstance(chrom, pl.Series) else pl.Series(chrom, dtype=pl.String))
         order = np.lexsort((start, numbers))
         edges = np.searchsorted(numbers[order], np.arange(len(names) + 1))
-        step = max(1, _VALUES // width)
+        step = max(1, _BASES // (width + _GAP))
         for name, first, last in zip(names, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             known = self.has(name)
             for at in range(first, last, step):
@@ -187,20 +185,17 @@ class SignalTrack:
 
     def _read(self, chrom: str, start: np.ndarray, end: np.ndarray, ask: _Ask) -> np.ndarray:
         """Values of every base ``(n, width)`` float64 of windows sorted by start, NaN beyond their ends."""
-        grid = np.empty((len(start), ask.width))
-        apart = np.diff(start) > ask.width + _GAP
-        apart |= np.diff(start // _CHUNK) != 0
-        edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(start)]
-        begin = start.tolist()
+        apart = np.flatnonzero(np.diff(start) > ask.width + _GAP) + 1
+        first, last = np.append(0, apart), np.append(apart, len(start)) - 1
+        size = start[last] + ask.width - start[first]
+        place = np.cumsum(size) - size  # where each stretch stands in memory, one after the other
+        bases = self._room(int(size.sum()))
         with _explained(self.path):
-            for first, last in itertools.pairwise(edges):
-                if last == first + 1:
-                    self._fill(grid[first], chrom, begin[first], ask.missing)
-                    continue
-                stretch = self._room(begin[last - 1] + ask.width - begin[first])
-                self._fill(stretch, chrom, begin[first], ask.missing)
-                view = np.lib.stride_tricks.sliding_window_view(stretch, ask.width)
-                grid[first:last] = view[start[first:last] - begin[first]]
+            for begin, at, count in zip(start[first].tolist(), place.tolist(), size.tolist(), strict=True):
+                self._fill(bases[at : at + count], chrom, begin, ask.missing)
+        stretch = np.repeat(np.arange(len(first)), last - first + 1)
+        view = np.lib.stride_tricks.sliding_window_view(bases, ask.width)
+        grid = view[start - start[first][stretch] + place[stretch]]
         if (short := end - start < ask.width).any():
             rows = np.flatnonzero(short)
             grid[rows] = np.where(np.arange(ask.width) < (end - start)[rows, None], grid[rows], np.nan)
@@ -218,7 +213,7 @@ class SignalTrack:
         self._reader.values(name, begin + first, begin + last, fillna=missing, arr=out[first:last])
 
     def _room(self, bases: int) -> np.ndarray:
-        """Memory for a stretch, kept between stretches: fresh pages cost more than reading into them."""
+        """Memory for a block, kept between blocks: fresh pages cost more than reading into them."""
         if len(self._scratch) < bases:
             self._scratch = np.empty(bases)
         return self._scratch[:bases]
