@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from encre.cli.main import run
+from encre.config import read_toml
 from encre.data.build import DatasetConfig
 from encre.models.registry import model_config
+from encre.sources.catalogue import find, load_catalogue
+from encre.sources.references import references
 from encre.train.settings import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +84,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/*.toml"))
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda f: f"{f.parent.name}/{f.name}")
 def test_shipped_examples_are_valid(file: Path):
-    if file.name.startswith("dataset"):
-        DatasetConfig.from_toml(file)
+    values = read_toml(file)
+    if "source" in values:  # what it names with @ comes by `encre data download`, which finds it in the catalogue
+        assert all(find(name, load_catalogue()) for name in references(values))
+        DatasetConfig.parse(values, where=file)
     else:
         model_config(RunConfig.from_toml(file).model)

@@ -1,4 +1,4 @@
-"""A build that is killed and started again gives the same bytes as an unbroken one, and no leftover passes for whole."""
+"""A build that is killed and started again gives the bytes of an unbroken one, and no leftover passes for whole."""
 
 from __future__ import annotations
 
