@@ -131,10 +131,11 @@ def test_the_words_say_counts_shares_and_what_repeats_mean():
     rows = {row.words: row for row in words.leak_rows(leakage)}
     assert rows["overlapping on the genome"].test == "7 (7.0%)"
     assert rows["nearly equal"].repeats == "90%"
-    (on, heart) = words.neighbour_sentences(found()["neighbours"])
-    assert "accuracy 0.800, without the rows that leak 0.700" in on
-    assert "profit +0.100" in on
-    assert "regression" in heart
+    on, heart = words.neighbour_rows(found()["neighbours"])
+    assert on == ("on", ["0.800", "0.700", "+0.100", "0.800", "-", "-"])
+    assert heart == ("heart", ["-"] * 6)
+    assert "100 test rows" in words.neighbour_head(found()["neighbours"])
+    assert "without the 12 that leak" in words.neighbour_head(found()["neighbours"])
 
 
 def test_a_clean_dataset_is_said_to_be_clean_only_as_far_as_was_looked():

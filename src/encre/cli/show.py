@@ -132,10 +132,11 @@ def draw_audit(console: Console, audit: Mapping[str, Any]) -> None:
     if shortcuts is not None:
         _draw_shortcuts(console, shortcuts)
     if neighbours is not None:
-        head = f"Nearest training neighbour on {neighbours['sampled']:,} {neighbours['split']} rows"
-        console.print(f"[bold]{head}[/bold], {neighbours['leaked']:,} of which leak from training")
-        for sentence in words.neighbour_sentences(neighbours):
-            console.print(f"- {sentence}", markup=False)
+        console.print(f"Memory: {words.neighbour_head(neighbours)}.", markup=False)
+        table = _table("Nearest training neighbour", "task", *words.NEIGHBOUR_HEADS)
+        for task, cells in words.neighbour_rows(neighbours):
+            table.add_row(task, *cells)
+        console.print(table)
 
 
 def _draw_shortcuts(console: Console, shortcuts: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def leak_sentence(leakage: Mapping[str, Any]) -> str:
         return said
     if leaked["test"] > leakage["rows"]["test"]:
         placed = (leakage["kinds"].get("overlapping") or {}).get("pairs") is not None
-        others = ["shifted", "nearly equal"] if leakage["searched"] else []
+        others = ["nearly equal (shifted among them)"] if leakage["searched"] else []
         said += (
             f" With {' and '.join([*others, *(['overlapping'] if placed else [])])} ones, "
             f"{_share(leaked['test'], sizes['test'])} of {sizes['test']:,} test rows have a partner in another split."
@@ -148,22 +148,28 @@ def shortcut_note(shortcuts: Mapping[str, Any]) -> str:
     return " ".join(f"No {FEATURES[name]}: {why}." for name, why in absent.items())
 
 
-def neighbour_sentences(neighbours: Mapping[str, Any]) -> list[str]:
-    """One sentence a task: how much of the neighbour classifier's accuracy the rows that leak carry."""
-    said = []
+#: The columns of :func:`neighbour_rows`.
+NEIGHBOUR_HEADS = ("accuracy", "without", "profit", "AUROC", "without", "profit")
+
+
+def neighbour_head(neighbours: Mapping[str, Any]) -> str:
+    """What the table of :func:`neighbour_rows` is about."""
+    return (
+        f"{neighbours['sampled']:,} {neighbours['split']} rows, each answered with the label of its nearest training "
+        f"row, and without the {neighbours['leaked']:,} that leak from training"
+    )
+
+
+def neighbour_rows(neighbours: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """A task and its cells: what the neighbour's label scores, without the rows that leak, and the difference."""
     for task, values in neighbours["tasks"].items():
-        profit = values.get("profit")
-        if not profit or profit["accuracy"] is None:
-            said.append(f"{task}: not defined ({values.get('reason', 'no row is measured')}).")
+        if "profit" not in values:
+            yield task, ["-"] * len(NEIGHBOUR_HEADS)
             continue
-        everything, without = values["all"], values["without_leaked"]
-        parts = [
-            f"{name} {_of(everything[key])}, without the rows that leak {_of(without[key])}"
-            for key, name in (("accuracy", "accuracy"), ("auroc", "AUROC"))
-        ]
-        said.append(f"{task}: {'; '.join(parts)} (profit {profit['accuracy']:+.3f} of accuracy).")
-    return said
-
-
-def _of(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
+        cells = []
+        for metric in ("accuracy", "auroc"):
+            both = [values[part][metric] for part in ("all", "without_leaked")]
+            profit = values["profit"][metric]
+            cells += ["-" if value is None else f"{value:.3f}" for value in both]
+            cells.append("-" if profit is None else f"{profit:+.3f}")
+        yield task, cells

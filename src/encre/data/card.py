@@ -118,11 +118,9 @@ def _audit(manifest: dict[str, Any]) -> str:
 
 
 def _neighbours(neighbours: dict[str, Any]) -> str:
-    head = (
-        f"What a memory of training would score on {neighbours['sampled']:,} {neighbours['split']} rows "
-        f"({neighbours['leaked']:,} of which leak from training), each with its nearest training row's label:"
-    )
-    return head + "\n\n" + "\n".join(f"- {sentence}" for sentence in words.neighbour_sentences(neighbours))
+    lines = [["task", *words.NEIGHBOUR_HEADS], ["---"] * (1 + len(words.NEIGHBOUR_HEADS))]
+    lines += [[task, *cells] for task, cells in words.neighbour_rows(neighbours)]
+    return f"What a memory of training would score: {words.neighbour_head(neighbours)}.\n\n{_table(lines)}"
 
 
 def _score(value: float | None) -> str:

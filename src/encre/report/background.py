@@ -156,8 +156,11 @@ def _shortcuts(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _neighbours(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a memory of training would score, in sentences."""
-    return {**found, "said": words.neighbour_sentences(found)} if found else None
+    """What a memory of training would score: a row a task."""
+    if not found:
+        return None
+    rows = list(words.neighbour_rows(found))
+    return {"said": words.neighbour_head(found), "heads": words.NEIGHBOUR_HEADS, "rows": rows}
 
 
 def provenance_rows(views: Sequence[RunView]) -> list[tuple[str, list[str]]]:
