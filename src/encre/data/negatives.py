@@ -1,61 +1,222 @@
-"""Rows made to tell the elements from, each kind under its name in ``NEGATIVES``."""
+"""Negatives: [negatives] of the config, the kinds by name, and how good their match is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from pydantic import Field, field_validator
 
+from encre.config import Config
+from encre.data.covariates import COVARIATES, covariates
+from encre.data.matching import standardised_mean_difference
+from encre.data.negative_kinds import (
+    Made,
+    Request,
+    background,
+    dinucleotide_shuffle_of,
+    other_class,
+    other_tissue,
+)
 from encre.data.rows import Rows
+from encre.errors import GateError, nearest
+from encre.genome.store import Genome
 from encre.ledger import Ledger
-from encre.reproducibility import stream
-from encre.sequence.edits import dinucleotide_shuffle
+from encre.progress import SILENT, Progress
 from encre.tasks import TaskSet
 
 
-def shuffled(rows: Rows, rng: np.random.Generator) -> Rows:
-    """Each row's own dinucleotide-preserving shuffle; a sequence with one arrangement only has none.
+class Kind(NamedTuple):
+    """A kind of negatives."""
 
-    The control of DART-Eval (Patel et al., 2024): length, GC and every dinucleotide are the element's own.
+    make: Callable[[Request], Made]
+    before_split: bool
+    """Whether the rows are split after it (they have places of their own) or inherit their element's split."""
+    matched: bool
+    """Whether it is made to be like the elements, so that a poor likeness is a fault."""
+
+
+NEGATIVES = {
+    "background": Kind(background, before_split=True, matched=True),
+    "other_class": Kind(other_class, before_split=True, matched=False),
+    "other_tissue": Kind(other_tissue, before_split=True, matched=False),
+    "dinucleotide_shuffle": Kind(dinucleotide_shuffle_of, before_split=False, matched=True),
+}
+#: What an infinite difference (both constant, and not equal) is written as; JSON has no infinity.
+_INFINITE = 99.0
+
+
+class NegativeSettings(Config):
+    """[negatives]: rows to tell the elements from, each kind under its name in the column ``kind``.
+
+    Parameters
+    ----------
+    kinds
+        ``"background"``, ``"other_class"``, ``"other_tissue"``, ``"dinucleotide_shuffle"``.
+    per_element
+        How many background windows and shuffles of each positive.
+    seed
+        Of everything drawn here.
+    exclude
+        BED of places that no background may touch (the ENCODE exclusion list); empty for none.
+    tss
+        File of transcription start sites, to match their distance; empty for none.
+    distance
+        Bases that lie at least between background and any element of the source.
+    tissue
+        For ``other_tissue``: the tissue that they are not active in.
+    max_smd
+        The standardised mean difference that a matched kind may have in any covariate; None for no limit.
+    max_unmatched
+        The share of wanted negatives of a matched kind that may be missing.
     """
-    codes = dinucleotide_shuffle(rows.codes, rows.offsets, rng)
-    changed = np.concatenate([[0], np.cumsum(codes != rows.codes)])[rows.offsets]
-    return replace(rows, codes=codes).keep(np.diff(changed) > 0)
+
+    kinds: tuple[str, ...] = ()
+    per_element: int = Field(default=1, ge=1, le=100)
+    seed: int = Field(default=0, ge=0)
+    exclude: str = ""
+    tss: str = ""
+    distance: int = Field(default=100, ge=0)
+    tissue: str = ""
+    max_smd: float | None = Field(default=0.1, gt=0)
+    max_unmatched: float = Field(default=0.1, ge=0, le=1)
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in NEGATIVES:
+                raise ValueError(f"there are no negatives of kind '{kind}'. {nearest(kind, NEGATIVES)}")
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("a kind of negatives stands twice")
+        return kinds
 
 
-#: Name -> what makes one negative of each row.
-NEGATIVES: dict[str, Callable[[Rows, np.random.Generator], Rows]] = {"dinucleotide_shuffle": shuffled}
+def genomic_negatives(
+    rows: Rows,
+    tasks: TaskSet,
+    settings: NegativeSettings,
+    *,
+    genome: Genome | None,
+    taken: pl.DataFrame,
+    ledger: Ledger,
+    progress: Progress = SILENT,
+) -> tuple[Rows, list[dict[str, Any]]]:
+    """Make the kinds that have a place on the genome, before the rows are split.
 
+    Parameters
+    ----------
+    rows, tasks, settings
+        The elements, what is predicted of them, and [negatives].
+    genome
+        Needed for background.
+    taken
+        ``chrom, start, end`` (0-based half-open) of every element of the source, also of those that are no rows.
+    ledger
+        Told what was added, and why the rest could not be.
+    progress
+        Follows the search.
 
-def add_negatives(
-    rows: Rows, tasks: TaskSet, *, kinds: tuple[str, ...], per_element: int, seed: int, ledger: Ledger
-) -> Rows:
-    """Append negatives of every kind to the rows.
+    Returns
+    -------
+    tuple
+        The rows with the negatives, and for each kind ``{"kind", "matched", "wanted", "made", "unmatched": {reason:
+        rows}, "smd": {covariate: {"before", "after"}}}``: differences against the positives (for ``other_tissue``,
+        against what is active in the tissue); None where a covariate has no value.
 
-    A negative keeps its element's coordinates, class, accession and split, so that it stands on the same
-    side as the element. It is 0 for every binary task and not measured (NaN) for all others.
+    Raises
+    ------
+    ConfigError
+        For background without a genome, a tissue that there is not, or classes that the source does not give.
+    FormatError, IntervalError
+        For an exclusion list or a file of start sites that cannot be used.
     """
-    made = rows
-    for kind in kinds:
-        before = len(made)
-        for copy in range(per_element):
-            new = NEGATIVES[kind](rows, stream(seed, "negatives", kind, copy)).grouped()
-            made = made.followed_by(replace(new, table=_as_negatives(new.table, tasks, kind)))
-        added = len(made) - before
+    return _make(Request(rows, tasks, settings, genome, taken, progress), ledger, before_split=True)
+
+
+def shuffled_negatives(
+    rows: Rows, tasks: TaskSet, settings: NegativeSettings, *, ledger: Ledger
+) -> tuple[Rows, list[dict[str, Any]]]:
+    """Make the kinds that inherit their element's split; as :func:`genomic_negatives`, after the split."""
+    return _make(Request(rows, tasks, settings), ledger, before_split=False)
+
+
+def check_quality(quality: Iterable[dict[str, Any]], settings: NegativeSettings) -> None:
+    """Fail when a matched kind is too unlike the elements, or too much of it is missing.
+
+    Raises
+    ------
+    GateError
+        Naming the kind, the worst covariate, its difference and the limit.
+    """
+    for found in quality:
+        if not found["matched"]:
+            continue
+        kind, wanted = found["kind"], found["wanted"]
+        missing = wanted - found["made"]
+        if missing > settings.max_unmatched * wanted:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["unmatched"].items())
+            raise GateError(
+                f"{missing:,} of {wanted:,} negatives of kind '{kind}' could not be matched",
+                where="[negatives]",
+                expected=f"at most {settings.max_unmatched:.0%}",
+                got=reasons,
+                remedy="Lower distance or per_element, or raise max_unmatched if the loss is meant.",
+            )
+        after = {name: abs(smd["after"]) for name, smd in found["smd"].items() if smd["after"] is not None}
+        worst = max(after, key=lambda name: after[name], default="")
+        if settings.max_smd is not None and worst and after[worst] > settings.max_smd:
+            raise GateError(
+                f"negatives of kind '{kind}' differ from the positives in {worst}",
+                where="[negatives]",
+                expected=f"a standardised mean difference of at most {settings.max_smd:g}",
+                got=f"{after[worst]:.3f} (without matching {abs(found['smd'][worst]['before']):.3f})",
+                remedy="A model could tell them apart by that alone. Lower distance or per_element, so that more "
+                "places are free, or raise max_smd.",
+            )
+
+
+def _make(ask: Request, ledger: Ledger, *, before_split: bool) -> tuple[Rows, list[dict[str, Any]]]:
+    """Make every kind asked for that belongs here, in the order of ``NEGATIVES``, and judge it."""
+    quality = []
+    for name, kind in NEGATIVES.items():
+        if name not in ask.settings.kinds or kind.before_split != before_split:
+            continue
+        ask.progress.say(f"making negatives: {name}")
+        made = kind.make(ask)
+        found = _judge(name, kind, made)
+        added = {name: len(made.rows) - len(ask.rows)}
+        notes = {f"not made: {reason}": count for reason, count in made.unmatched.items()}
+        notes |= {} if added[name] else {"rows that are of this kind": found["made"]}
         ledger.add(
-            f"add negatives: {kind}",
-            before,
-            len(made),
-            added={kind: added},
-            notes={"wanted but not possible": per_element * len(rows) - added},
+            f"add negatives: {name}", len(ask.rows), len(made.rows), added=added, notes={**notes, **made.notes}
         )
-    return made
+        quality.append(found)
+        ask = Request(made.rows, ask.tasks, ask.settings, ask.genome, ask.taken, ask.progress)
+    return ask.rows, quality
 
 
-def _as_negatives(table: pl.DataFrame, tasks: TaskSet, kind: str) -> pl.DataFrame:
-    targets = {
-        task.target: pl.lit(0.0 if task.kind == "binary" else float("nan"), dtype=pl.Float32) for task in tasks
+def _judge(name: str, kind: Kind, made: Made) -> dict[str, Any]:
+    chosen = (made.rows.table["kind"] == name).to_numpy()
+    values = covariates(made.rows)
+    smd = {}
+    for covariate in (c for c in COVARIATES if c in values):
+        ours, theirs = values[covariate][made.like], values[covariate][chosen]
+        before = theirs if made.before is None else made.before[covariate]
+        smd[covariate] = {"before": _difference(ours, before), "after": _difference(ours, theirs)}
+    return {
+        "kind": name,
+        "matched": kind.matched,
+        "wanted": made.wanted,
+        "made": int(chosen.sum()),
+        "unmatched": made.unmatched,
+        "smd": smd,
     }
-    return table.with_columns(kind=pl.lit(kind), **targets)
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> float | None:
+    value = standardised_mean_difference(ours, theirs)
+    return None if math.isnan(value) else round(max(-_INFINITE, min(_INFINITE, value)), 4)
