@@ -106,22 +106,22 @@ def test_planted_pairs_are_found_and_what_is_found_is_similar():
 
 def test_near_duplicates_within_a_family_of_repeats_are_found():
     rng = np.random.default_rng(2)
-    codes, offsets = planted.plant_family(*planted.random_sequences(rng, 2), rng, copies=5000, divergence=0.12)
+    codes, offsets = planted.plant_family(*planted.random_sequences(rng, 2), rng, copies=5000, divergence=0.16)
     codes, offsets, truth = planted.plant(codes, offsets, rng, pairs=500, kinds=planted.KINDS[:-1])
     labels = near_duplicate_clusters(codes, offsets)
     assert (labels[truth.a] == labels[truth.b]).mean() >= 0.99
     # The family is too diverse to hang together; only its own near-duplicates do.
-    assert np.bincount(labels).max() < 1000
+    assert np.bincount(labels).max() < 500
 
 
 def test_a_young_family_is_one_cluster_and_repeats_of_two_bases_do_not_blow_up():
     rng = np.random.default_rng(2)
-    codes, offsets = planted.plant_family(*planted.random_sequences(rng, 2), rng, copies=3000, divergence=0.02)
+    codes, offsets = planted.plant_family(*planted.random_sequences(rng, 2), rng, copies=1500, divergence=0.02)
     labels = near_duplicate_clusters(codes, offsets)
-    assert np.bincount(labels).max() == 3000
-    codes, offsets = planted.random_sequences(rng, 3000, shortest=200)
+    assert np.bincount(labels).max() == 1500
+    codes, offsets = planted.random_sequences(rng, 1500, shortest=200)
     codes = codes.copy()
-    for row in range(3000):
+    for row in range(1500):
         codes[offsets[row] + 20 : offsets[row] + 90] = np.resize([0, 1], 70)
     assert np.bincount(near_duplicate_clusters(codes, offsets)).max() < 10
 

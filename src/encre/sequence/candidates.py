@@ -1,7 +1,7 @@
 """Pairs of sequences that share a seed, and so may be similar: each as its diagonal, packed into 64 bits.
 
 Seeds of few sequences give all their pairs. A seed that stands in many (an Alu, a run of A, (AC)n) gives none by
-itself: its places are told apart by the bases beside it, 16 and then 32 of them, to the right and, on their own,
+itself: its places are told apart by the bases beside it, 8, 16, 24 and 32 of them, to the right and, on their own,
 to the left. Only what is crowded even then is chained, each with the next few in order.
 """
 
@@ -16,13 +16,19 @@ from encre.sequence.flat import windows
 from encre.sequence.seeds import SPAN, Distinct, Layout, mixed
 from encre.shapes import N_CODE
 
-#: Sequences that share a seed and are still compared each with each.
-CROWD = 16
+#: Pairs that seeds may suggest, roughly and at the very most: what a crowd is depends on how many seeds there are.
+_PAIRS = 1 << 28
+_FEWEST, _MOST = 16, 512
 #: Next sequences in order that each is compared with where even 57 bases are shared by a crowd.
 CHAIN = 4
-#: Bases beside a crowded seed that tell its places apart, a step.
-_BESIDE = 16
-_STEPS = 2
+#: Bases beside a crowded seed that tell its places apart, a step (one 64-bit word); and steps.
+_BESIDE = 8
+_STEPS = 4
+
+
+def crowd_size(seeds: int) -> int:
+    """Sequences that may share a seed and are still compared each with each, given the number of all seeds."""
+    return min(max(_PAIRS // max(seeds, 1), _FEWEST), _MOST)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def ends(keys: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     return (both >> np.uint64(layout.row_bits)).astype(np.int64), v
 
 
-def candidates(seeds: np.ndarray, sequences: Distinct, layout: Layout) -> Iterator[np.ndarray]:
+def candidates(seeds: np.ndarray, sequences: Distinct, layout: Layout, *, crowd: int) -> Iterator[np.ndarray]:
     """Yield packed diagonals of all pairs that the seeds of one part suggest; the same one may come more than once.
 
     Parameters
@@ -65,19 +71,21 @@ def candidates(seeds: np.ndarray, sequences: Distinct, layout: Layout) -> Iterat
         Packed seeds; sorted in place.
     sequences, layout
         What they are seeds of, and how they are packed.
+    crowd
+        Sequences that share a seed and are still compared each with each.
     """
-    seeds, crowded = _runs(seeds, layout)
-    yield from _all_pairs(seeds, sequences, layout)
+    seeds, crowded = _runs(seeds, layout, crowd)
+    yield from _all_pairs(seeds, sequences, layout, reach=crowd)
     for right in (True, False):
         rest = crowded
         for step in range(_STEPS):
-            rest, more = _runs(_told_apart(rest, sequences, layout, right=right, step=step), layout)
-            yield from _all_pairs(rest, sequences, layout)
+            rest, more = _runs(_told_apart(rest, sequences, layout, right=right, step=step), layout, crowd)
+            yield from _all_pairs(rest, sequences, layout, reach=crowd)
             rest = more
         yield from _all_pairs(rest, sequences, layout, reach=CHAIN)
 
 
-def _runs(seeds: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+def _runs(seeds: np.ndarray, layout: Layout, crowd: int) -> tuple[np.ndarray, np.ndarray]:
     """Sort seeds, keep the first of each sequence and hash, drop hashes that stand alone; the few, and the crowds."""
     seeds.sort()
     of = seeds >> layout.row_shift
@@ -89,11 +97,11 @@ def _runs(seeds: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     seeds, of = seeds[shared], of[shared]
     edges = np.flatnonzero(np.append(True, of[1:] != of[:-1])[: len(of)])
     counts = np.diff(np.append(edges, len(of)))
-    few = np.repeat(counts <= CROWD, counts)
+    few = np.repeat(counts <= crowd, counts)
     return seeds[few], seeds[~few]
 
 
-def _all_pairs(seeds: np.ndarray, sequences: Distinct, layout: Layout, *, reach: int = CROWD) -> Iterator[np.ndarray]:
+def _all_pairs(seeds: np.ndarray, sequences: Distinct, layout: Layout, *, reach: int) -> Iterator[np.ndarray]:
     """Yield the packed diagonals of seeds that have the same hash and at most ``reach`` others between them."""
     of = seeds >> layout.hash_shift
     at = np.arange(len(seeds))
@@ -117,7 +125,7 @@ def _packed(one: np.ndarray, other: np.ndarray, sequences: Distinct, layout: Lay
 
 
 def _told_apart(seeds: np.ndarray, sequences: Distinct, layout: Layout, *, right: bool, step: int) -> np.ndarray:
-    """The seeds with a hash of their own hash and the 16 bases beside them, step by step away from the seed.
+    """The seeds with a hash of their own hash and 8 bases beside them, step by step away from the seed.
 
     Right and left are the seed's own, whatever strand it was read on. Seeds are left out when the bases would lie
     outside their sequence, or one is unknown.
@@ -130,7 +138,5 @@ def _told_apart(seeds: np.ndarray, sequences: Distinct, layout: Layout, *, right
     beside = windows(sequences.codes, sequences.starts[row] + begin, _BESIDE)
     beside[other] = beside[other, ::-1] ^ np.uint8(3)
     known = (beside < N_CODE).all(axis=1)
-    hashed = seeds >> layout.hash_shift
-    for word in beside.view(np.uint64).T:
-        hashed = mixed(hashed ^ word)
+    hashed = mixed((seeds >> layout.hash_shift) ^ mixed(beside.view(np.uint64)[:, 0]))
     return layout.pack(hashed, row, place, other)[known]

@@ -22,9 +22,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from encre.progress import SILENT, Progress
-from encre.sequence.candidates import candidates, ends, unpack
+from encre.sequence.candidates import candidates, crowd_size, ends, unpack
 from encre.sequence.copies import as_rows_lie, only_side, spread_pairs
-from encre.sequence.diagonals import Similarity, are_similar, longest_stretches
+from encre.sequence.diagonals import Similarity, are_similar, by_overlap, longest_stretches
 from encre.sequence.seeds import Distinct, Layout, distinct_sequences, sketch
 
 #: Candidates gathered before they are checked, and checked in one go by a thread.
@@ -220,10 +220,11 @@ class _Search:
         sequences, layout = self.sequences, self.layout
         with progress.track("sketching", len(offsets) - 1) as advance:
             parts = sketch(sequences, offsets, layout=layout, pool=self.pool, advance=advance)
+        crowd = crowd_size(sum(len(seeds) for part in parts for seeds in part))
         with progress.track("comparing", len(parts), "parts") as advance:
             while parts:
                 seeds = np.concatenate([np.empty(0, dtype=np.uint64), *parts.pop()])
-                for batch in _batches(candidates(seeds, sequences, layout)):
+                for batch in _batches(candidates(seeds, sequences, layout, crowd=crowd)):
                     keys = np.sort(batch[useful(*ends(batch, layout))])
                     keys = self.seen.new(keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]])
                     similar = self._similar(keys)
@@ -235,7 +236,10 @@ class _Search:
         def check(part: np.ndarray) -> np.ndarray:
             return are_similar(unpack(part, self.layout), self.sequences, self.wanted)
 
-        return np.concatenate([np.empty(0, dtype=bool), *self.pool.map(check, _pieces(keys))])
+        order = by_overlap(unpack(keys, self.layout), self.sequences)
+        similar = np.zeros(len(keys), dtype=bool)
+        similar[order] = np.concatenate([similar[:0], *self.pool.map(check, _pieces(keys[order]))])
+        return similar
 
     def stretches(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bases and matches of the longest similar stretch of each packed candidate, ``(C,)`` int64 each."""
