@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,8 +15,7 @@ from encre.data.build import build_from_elements
 from encre.data.dataset import Dataset
 from encre.data.rows import Rows
 from encre.data.settings import DatasetConfig
-from encre.data.signals import SignalSettings, beside, open_tracks, read_signals
-from encre.data.writing import write_dataset
+from encre.data.signals import SignalSettings, open_tracks, read_signals
 from encre.errors import ConfigError, DataError, FolderError, FormatError
 from encre.ledger import Ledger
 from encre.reproducibility import sha256_file
@@ -175,21 +173,18 @@ def test_large_signals_go_through_a_file_that_leaves_nothing_behind(files, tmp_p
     assert list(folder.iterdir()) == []
 
 
-def test_settings_name_tracks_by_path_or_table(tmp_path):
+def test_settings_name_tracks_by_path_or_table():
     text = '[tracks]\nk562 = "acc.bw"\nheart = {path = "/far/h.bw", tissue = "heart", assay = "DNase"}\n'
-    made = SignalSettings.parse(beside(tomllib.loads(text), Path("/here")))
-    assert made.tracks["k562"].path == "/here/acc.bw"
+    made = SignalSettings.parse(tomllib.loads(text))
+    assert made.tracks["k562"].path == "acc.bw"
     assert (made.tracks["heart"].path, made.tracks["heart"].tissue) == ("/far/h.bw", "heart")
     assert list(made.tracks) == ["k562", "heart"]
     assert SignalSettings.parse(tomllib.loads(made.to_toml())) == made
-    assert beside({"bin": 4}, Path("/here")) == {"bin": 4}
-    remote = beside({"tracks": {"x": "https://host.example/x.bw"}}, Path("/here"))
-    with pytest.raises(ConfigError, match="local file"):
-        open_tracks(SignalSettings.parse(remote), "GRCh38")
     with pytest.raises(ConfigError, match="unknown key 'binn'"):
-        SignalSettings.parse({"binn": 4})
-    with pytest.raises(ConfigError, match="bin"):
-        SignalSettings.parse({"bin": 0})
+        SignalSettings.parse({"binn": 4, "tracks": {"x": "x.bw"}})
+    for wrong in ({"bin": 0, "tracks": {"x": "x.bw"}}, {"tracks": {}}, {}, {"tracks": {"x": 3}}):
+        with pytest.raises(ConfigError):
+            SignalSettings.parse(wrong)
 
 
 def test_a_broken_track_is_said_before_any_reading(files, tmp_path):
@@ -207,19 +202,19 @@ STARTS = [8, 30, 60, 90, 120, 200]
 def build(out, *, jitter=0, signals=None):
     """A dataset of six rows of "one", with signals when settings are given."""
     lengths = np.full(6, 16) if jitter else np.array([10, 13, 16, 10, 13, 16])
-    made = rows([("one", s) for s in STARTS], lengths, jitter=jitter)
+    # a source's own sequences carry jitter's flanks, and so do their coordinates
+    made = rows([("one", s - jitter) for s in STARTS], lengths + 2 * jitter)
     table = made.table.with_columns(enhancer=pl.Series([1.0, 0.0] * 3), split=pl.Series(SPLITS))
     elements = Elements(arrange(table, TASKS), TASKS, Ledger(), [], made.codes, made.offsets)
-    wide = {"sequence": {"mode": "window", "width": 16, "jitter": jitter}} if jitter else {}
-    config = DatasetConfig.parse({"source": {"kind": "dhs"}, "split": {"by": "column"}, **wide})
-    plain = build_from_elements(elements, config, out=out.with_name(f"{out.name}-plain"))
-    if signals is None:
-        return plain
-    stored = Rows(plain.elements, np.array(plain.codes), plain.offsets, jitter)
-    about = {k: v for k, v in plain.manifest.items() if k not in ("format", "digest", "files", "sizes", "provenance")}
-    found = read(stored, signals, np.array(SPLITS) == "train")
-    out.mkdir()
-    write_dataset(out, stored, TASKS, config_toml="", about=about, signals=found)
+    config = {
+        "source": {"kind": "table", "file": "-", "tasks": {"enhancer": ["enhancer"]}},
+        "split": {"by": "column"},
+    }
+    if jitter:
+        config["sequence"] = {"mode": "window", "width": 16, "jitter": jitter}
+    if signals is not None:
+        config["signals"] = signals.model_dump()
+    build_from_elements(elements, DatasetConfig.parse(config), out=out)
     return Dataset.open(out, verify=True)
 
 

@@ -122,7 +122,9 @@ def test_bins_and_windows_that_do_not_fit_are_refused(track):
         windows(track, [("one", 0, 8), ("one", 5, 14)])
 
 
-@pytest.mark.parametrize("address", ["https://host.example/x.bw", "s3://bucket/x.bw", "http:/x.bw", "file:///x.bw"])
+@pytest.mark.parametrize(
+    "address", ["https://host.example/x.bw", "s3://bucket/x.bw", "http:/x.bw", "file:///x.bw", "/here/https:/h/x.bw"]
+)
 def test_remote_addresses_are_refused(address):
     with pytest.raises(ConfigError, match="local file"):
         SignalTrack(address)

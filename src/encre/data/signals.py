@@ -72,7 +72,7 @@ class SignalSettings(Config):
     scale: Literal["none", "standard", "robust", "quantile99"] = "standard"
     clip: float | None = Field(default=None, gt=0)
     missing: Literal["nan", "zero"] = "nan"
-    tracks: dict[str, TrackSettings] = Field(default_factory=dict)
+    tracks: dict[str, TrackSettings] = Field(min_length=1)
 
     @field_validator("tracks", mode="before")
     @classmethod
@@ -134,20 +134,6 @@ class _Scaling(NamedTuple):
     fitted_on: int = 0
 
 
-def beside(signals: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """[signals] as TOML gives it, with the tracks' relative paths resolved against the config file's folder."""
-
-    def resolve(track: Any) -> Any:
-        if isinstance(track, str) and track and "://" not in track:
-            return str(folder / Path(track).expanduser())
-        return {**track, "path": resolve(track["path"])} if isinstance(track, Mapping) and "path" in track else track
-
-    tracks = signals.get("tracks")
-    if not isinstance(tracks, Mapping):
-        return dict(signals)
-    return {**signals, "tracks": {name: resolve(track) for name, track in tracks.items()}}
-
-
 def open_tracks(settings: SignalSettings, assembly: str | Assembly | None) -> dict[str, SignalTrack]:
     """Open every track; for a build, before its long work: a wrong file is said at once.
 
@@ -179,7 +165,7 @@ def read_signals(
     rows
         The finished rows.
     settings
-        [signals], with at least one track.
+        [signals].
     train_mask
         ``(N,)`` bool: the rows that the scaling is fitted on. Beyond ten million values it is fitted on every k-th.
     assembly

@@ -26,7 +26,8 @@ Reduce = Literal["mean", "max"]
 
 _MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # either byte order
 _BIGBED = (b"\xeb\xf2\x89\x87", b"\x87\x89\xf2\xeb")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a scheme; one letter would be a drive
+# A scheme, also behind a folder that a config's relative paths were put into; one letter would be a drive.
+_ADDRESS = re.compile(r"(?:^|/)[A-Za-z][A-Za-z0-9+.-]+:/")
 _BASES = 1 << 22  # bases that a block of windows reads at most: 32 MiB
 _GAP = 1 << 11  # bases between two windows that cost less to read over than a read of its own costs
 
@@ -65,7 +66,7 @@ class SignalTrack:
     """
 
     def __init__(self, path: str | Path, assembly: str | Assembly | None = "GRCh38") -> None:
-        if _ADDRESS.match(str(path)):
+        if _ADDRESS.search(str(path)):
             raise ConfigError(
                 "a signal track is read from a local file",
                 got=str(path),
