@@ -69,9 +69,11 @@ def check(
         list[str] | None, typer.Option(metavar="NAME", help="0 and 1; repeatable. By default: label or target.")
     ] = None,
     split_column: Annotated[str, typer.Option(metavar="NAME", help="Of TABLE.")] = "split",
-    near: Annotated[bool, typer.Option("--near", help="Look for shifted and nearly equal sequences.")] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="Look for shifted and nearly equal sequences (files: on to 200,000 rows).")
+    ] = False,
     neighbours: Annotated[
-        bool, typer.Option("--neighbours", help="Judge what the nearest training neighbour's label scores.")
+        bool, typer.Option("--neighbours", help="Judge the nearest training neighbour's label (as --near).")
     ] = False,
     assign: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="A limit: audit.max_near_leakage=0.")
