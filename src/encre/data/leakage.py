@@ -76,10 +76,11 @@ def leakage(
         (``"train-test"`` -> pairs), ``rows`` (split -> its rows with a twin in another split) and ``examples``.
         Of every kind of :data:`KINDS`, ``kinds``: ``pairs``, ``rows``, ``by_splits``, ``repeat_share`` (mean share
         of soft-masked bases of the rows outside training that have a partner; None when unknown) and ``examples``;
-        or None and a ``reason`` for what was not looked for. Within a large family of repeats not every pair of
-        near-duplicates is listed, but every row with a partner is counted. Then ``near_rows`` (rows with a shifted or nearly
-        equal partner), ``leaked_rows`` (with a partner of any kind), ``sizes`` (rows of each split), ``repeat_share``
-        of all rows outside training, and ``searched`` (the similarity and overlap that were asked for, or None).
+        or None and a ``reason`` for what was not looked for. Within a large family of repeats the pairs of
+        near-duplicates are those that the search came upon, not all that there are. Then ``near_rows`` (rows with a
+        shifted or nearly equal partner), ``leaked_rows`` (with a partner of any kind), ``sizes`` (rows of each
+        split), ``repeat_share`` of all rows outside training, and ``searched`` (the similarity and overlap that were
+        asked for, or None).
     """
     return find_leaks(rows, near=near, clusters=clusters, progress=progress).summary
 
