@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from encre.data.dataset import Dataset
+    from encre.ledger import Ledger
 
 
 def describe_folder(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -56,7 +57,20 @@ def kind_of(path: Path) -> str:
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Plain values about a dataset."""
     manifest = dataset.manifest
-    shown = ("name", "digest", "assembly", "sequence", "splits", "kinds", "ledger", "audit", "sources", "provenance")
+    shown = (
+        "name",
+        "digest",
+        "assembly",
+        "sequence",
+        "splits",
+        "kinds",
+        "negatives",
+        "ledger",
+        "audit",
+        "signals",
+        "sources",
+        "provenance",
+    )
     return {
         "kind": "dataset",
         "path": str(dataset.path),
@@ -76,14 +90,41 @@ def draw_dataset(console: Console, dataset: Dataset) -> None:
     console.print(f"[bold]dataset {manifest['name']}[/bold]  ·  {dataset.path}")
     console.print(f"{kinds}  ·  {shape}  ·  {manifest['assembly'] or 'no assembly'}  ·  digest {dataset.digest[:12]}")
     _draw_splits(console, manifest["splits"])
-    ledger = _table("Ledger: no row disappears uncounted", "step", "in", "dropped", "added", "out")
-    for step in dataset.ledger.steps:
-        told = {note: count for note, count in step.notes.items() if count != 0}
-        notes = "".join(f"\n  [dim]{note}: {_number(count)}[/dim]" for note, count in told.items())
-        dropped, added = _counts(step.dropped), _counts(step.added)
-        ledger.add_row(step.name + notes, f"{step.rows_in:,}", dropped, added, f"{step.rows_out:,}")
-    console.print(ledger)
+    _draw_ledger(console, dataset.ledger)
+    if manifest.get("negatives"):
+        _draw_negatives(console, manifest["negatives"])
     draw_audit(console, dataset.audit)
+
+
+def _draw_ledger(console: Console, ledger: Ledger) -> None:
+    """One line a step with its rows in and out; below it what was dropped, added and noticed, which may be long."""
+    console.print("\n[bold]Ledger: no row disappears uncounted[/bold]")
+    for step in ledger.steps:
+        console.print(f"  {step.rows_in:>10,} → {step.rows_out:>10,}  {step.name}")
+        told = [f"-{count:,} {reason}" for reason, count in step.dropped.items()]
+        told += [f"+{count:,} {reason}" for reason, count in step.added.items()]
+        told += [f"[dim]{note}: {_number(count)}[/dim]" for note, count in step.notes.items() if count != 0]
+        for line in told:
+            console.print(f"{'':>27}{line}", soft_wrap=True)
+    console.print()
+
+
+def _draw_negatives(console: Console, quality: list[Mapping[str, Any]]) -> None:
+    """How like the positives each kind of negatives is: standardised mean differences."""
+    names = list(dict.fromkeys(name for found in quality for name in found["smd"]))
+    title = "Negatives: standardised mean difference from the positives, unmatched → as they are"
+    table = _table(title, "kind", "made of wanted", *names)
+    for found in quality:
+        cells = [_difference(found["smd"].get(name)) for name in names]
+        table.add_row(found["kind"], f"{found['made']:,} of {found['wanted']:,}", *cells)
+    console.print(table)
+
+
+def _difference(found: Mapping[str, float | None] | None) -> str:
+    if found is None or found["after"] is None:
+        return "-"
+    before, after = found["before"], found["after"]
+    return f"{after:.3f}" if before in (None, after) else f"{before:.3f} → {after:.3f}"
 
 
 def _draw_splits(console: Console, splits: Mapping[str, Any]) -> None:
@@ -302,10 +343,6 @@ def _interval(value: Mapping[str, Any] | None, *, sign: bool = False) -> str:
     if value.get("low") is None:
         return f"{value['value']:{form}}"
     return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
-
-
-def _counts(reasons: Mapping[str, int]) -> str:
-    return "\n".join(f"{count:,} {reason}" for reason, count in reasons.items())
 
 
 def _number(value: Any) -> str:

@@ -21,7 +21,7 @@ from encre.files import explain_full_disk, refuse_occupied, staged_folder
 from encre.genome.store import Genome
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
-from encre.sources.elements import Elements
+from encre.sources.elements import Elements, describe
 from encre.sources.registry import read_source
 from encre.tasks import TaskSet
 
@@ -94,13 +94,13 @@ def build_from_elements(
     rows, quality = _with_negatives(rows, elements, config, opened, ledger=ledger, progress=progress)
     counts = check_splits(rows.table, tasks)
     check_quality(quality, config.negatives)
-    signals = _signals(rows, config, opened, ledger=ledger, scratch=Path(out).parent, progress=progress)
     progress.say("auditing leakage and shortcuts")
     found = audit(rows, tasks, config.audit, config.clusters, progress=progress)
     check_audit(found, config.audit)
+    signals = _signals(rows, config, opened, ledger=ledger, scratch=Path(out).parent, progress=progress)
     about = {
         "name": config.name,
-        "sources": [dict(file) for file in elements.files],
+        "sources": [*(dict(file) for file in elements.files), *_other_files(opened, config)],
         "assembly": _assembly(opened, config),
         "config": config.model_dump(mode="json"),
         "sequence": _sequence(rows, config.sequence),
@@ -170,6 +170,18 @@ def _genome(
         return None
     progress.say(f"opening the genome {path}")
     return Genome(path, assembly=getattr(config.source, "assembly", "GRCh38"), progress=progress)
+
+
+def _other_files(genome: Genome | None, config: DatasetConfig) -> list[dict[str, Any]]:
+    """What was read besides the source's own files, as ``Elements.files`` has it."""
+    found = []
+    if genome is not None:
+        size, licence = genome.path.stat().st_size, "not stated by the file"
+        found.append(
+            {"name": genome.path.name, "sha256": genome.digest, "size": size, "licence": licence, "form": "genome"}
+        )
+    files = {"exclusion list": config.negatives.exclude, "transcription start sites": config.negatives.tss}
+    return found + [describe(path, form=form) for form, path in files.items() if path and config.negatives.kinds]
 
 
 def _assembly(genome: Genome | None, config: DatasetConfig) -> str:

@@ -19,6 +19,8 @@ def card(manifest: dict[str, Any], tasks: TaskSet) -> str:
         _sources(manifest),
         "## What was done",
         _ledger(manifest),
+        *(("## Negatives", _negatives(manifest["negatives"])) if manifest.get("negatives") else ()),
+        *(("## Signals", _signals(manifest["signals"])) if manifest.get("signals") else ()),
         "## Audit",
         _audit(manifest),
         "## Use",
@@ -90,6 +92,37 @@ def _ledger(manifest: dict[str, Any]) -> str:
         said += [f"{reason}: {_number(value)}" for reason, value in step["notes"].items()]
         lines.append([step["name"], f"{step['rows_in']:,}", f"{step['rows_out']:,}", "; ".join(said)])
     return _table(lines)
+
+
+def _negatives(quality: list[dict[str, Any]]) -> str:
+    """Kinds of negatives, and how like the positives they are."""
+    names = list(dict.fromkeys(name for found in quality for name in found["smd"]))
+    lines = [["kind", "wanted", "made", *names], ["---"] * (3 + len(names))]
+    for found in quality:
+        cells = [_smd(found["smd"].get(name)) for name in names]
+        lines.append([found["kind"], f"{found['wanted']:,}", f"{found['made']:,}", *cells])
+    return (
+        f"{_table(lines)}\n\nA cell says the standardised mean difference from the positives (Austin 2009; below 0.1 "
+        "is usually called balanced), and before it what it was without matching."
+    )
+
+
+def _smd(found: dict[str, float | None] | None) -> str:
+    if found is None or found["after"] is None:
+        return "not defined"
+    before, after = found["before"], found["after"]
+    return f"{after:.3f}" if before in (None, after) else f"{before:.3f} → {after:.3f}"
+
+
+def _signals(signals: dict[str, Any]) -> str:
+    lines = [["track", "tissue", "assay", "file", "bins without a value"], ["---"] * 5]
+    for track in signals["tracks"]:
+        lines.append([track["name"], track["tissue"], track["assay"], track["file"], f"{track['missing_share']:.1%}"])
+    return (
+        f"`batch.signals (B, S, bins)`: the {signals['reduce']} over {signals['bin']} bases, transform "
+        f"{signals['transform']}, scale {signals['scale']} fitted on train; NaN where nothing was measured.\n\n"
+        + _table(lines)
+    )
 
 
 def _audit(manifest: dict[str, Any]) -> str:

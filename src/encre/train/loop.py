@@ -170,7 +170,7 @@ class Training:
                 set_rate(self.optimizer, rate_at(spent, config))
                 rows = sampling.share(batch, team.rank, team.world)
                 flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
-                losses += self.step(self.train.batch(rows, reverse=flips, shift=shifts))
+                losses += self.step(self.train.batch(rows, reverse=flips, shift=shifts, signals=False))
                 state.advance(len(batch))
                 if config.checkpoint_every and state.steps % config.checkpoint_every == 0:
                     losses = self._fold(losses)
