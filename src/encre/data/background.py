@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from encre.data.covariates import log_distance
+from encre.data.covariates import COVARIATES, log_distance
 from encre.data.matching import match
 from encre.genome.store import TILE, Genome
 from encre.genome.stretches import Axis, Stretches, merged
@@ -98,8 +98,10 @@ def find_background(wanted: Wanted, space: Space, *, seed: int, progress: Progre
     progress
         Follows the rows that have a window.
     """
-    search = _Search(wanted, space)
     every = np.arange(len(wanted.chrom))
+    if not len(every):
+        return Found(every, every, {}, dict.fromkeys(COVARIATES, np.empty(0)))
+    search = _Search(wanted, space)
     anywhere = search.uniform(every, stream(seed, "negatives", "background", "anywhere"))
     room = every[anywhere >= 0]
     candidates = search.values(room, anywhere[room])
@@ -130,7 +132,7 @@ class _Search:
 
     def __init__(self, wanted: Wanted, space: Space) -> None:
         self.space, self.axis, self.allowed = space, Axis(space.genome), space.allowed
-        self.chrom, self.length, self.distance = wanted.chrom, wanted.length, wanted.tss_distance
+        self.chrom, self.length = wanted.chrom, wanted.length
         self.longest = _longest_of_class(wanted.length)
         self.names = list(CELLS) if space.tss is not None else list(CELLS)[:2]
         self.widths = np.array([0, 0, *(CELLS[name] for name in self.names)])
@@ -214,13 +216,14 @@ class _Tiles:
     chroms
         The chromosomes that are wanted, by their numbers.
     lengths
-        Of the windows (N,): tiles are averaged over the median, and have room for the shortest.
+        Of the windows (N,): tiles are averaged over the median, and there is room about for the shortest.
     """
 
     def __init__(self, space: Space, chroms: np.ndarray, lengths: np.ndarray) -> None:
         self.sizes = [size for _, size in _CLASSES.values()]
         counts, edges = space.genome.tiles(), Axis(space.genome).edges
-        across, room = max(1, round(float(np.median(lengths)) / TILE)), int(lengths.min()) // 2
+        across = max(1, round(float(np.median(lengths)) / TILE))
+        room = max(0, int(lengths.min()) - TILE) // 2  # the window need not have the tile in its middle
         self.rank = np.full(len(edges), -1, dtype=np.int64)
         self.rank[chroms] = np.arange(len(chroms))
         orders, begins = [], [np.zeros(1, dtype=np.int64)]

@@ -47,9 +47,11 @@ def annotate(rows: Rows, genome: Genome, *, tss: Tss | None = None) -> Rows:
     begin, end = rows.spans()
     placed = begin != end  # without a place both are -1
     chrom, begin, end = rows.table["chrom"].filter(pl.Series(placed)), begin[placed], end[placed]
-    share = np.full(len(rows), np.nan, dtype=np.float32)
-    share[placed] = genome.soft_mask_share(chrom, begin, end)
-    rows = rows.with_columns(repeat_share=pl.Series(share).fill_nan(None))
+    table = rows.table
+    if "repeat_share" not in table.columns or table["repeat_share"].null_count():
+        share = np.full(len(rows), np.nan, dtype=np.float32)
+        share[placed] = genome.soft_mask_share(chrom, begin, end)
+        rows = rows.with_columns(repeat_share=pl.Series(share).fill_nan(None))
     if tss is None:
         return rows
     axis = Axis(genome)

@@ -102,13 +102,7 @@ def standardised_mean_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     ours, theirs = (np.asarray(v, dtype=np.float64)[~np.isnan(v)] for v in (ours, theirs))
     if not len(ours) or not len(theirs):
         return math.nan
-    gap = float(ours.mean() - theirs.mean())
-    spread = math.sqrt((_variance(ours) + _variance(theirs)) / 2)
-    if spread:
-        return gap / spread
-    return math.copysign(math.inf, gap) if gap else 0.0
-
-
-def _variance(values: np.ndarray) -> float:
-    constant = len(values) < 2 or bool((values == values[0]).all())
-    return 0.0 if constant else float(values.var(ddof=1))
+    if (ours == ours[0]).all() and (theirs == theirs[0]).all():  # the mean of equal numbers may be rounded
+        return 0.0 if ours[0] == theirs[0] else math.copysign(math.inf, ours[0] - theirs[0])
+    spread = math.sqrt(sum(v.var(ddof=1) if len(v) > 1 else 0.0 for v in (ours, theirs)) / 2)
+    return float(ours.mean() - theirs.mean()) / spread

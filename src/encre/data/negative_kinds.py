@@ -177,7 +177,12 @@ def _windows(rows: Rows, of: np.ndarray, start: np.ndarray, ask: Request, tss: T
     )
     table = as_negatives(empty, ask.tasks, "background").select(rows.table.columns)
     new = annotate(replace(rows, table=table, codes=codes, offsets=offsets), ask.genome, tss=tss)
-    return new.grouped() if "group" in rows.table.columns else new
+    return _regrouped(new)
+
+
+def _regrouped(new: Rows) -> Rows:
+    """New sequences with groups of their own, where rows have groups already."""
+    return new.grouped() if "group" in new.table.columns else new
 
 
 def other_class(ask: Request) -> Made:
@@ -230,7 +235,7 @@ def dinucleotide_shuffle_of(ask: Request) -> Made:
     rows, like = ask.rows, positives(ask.rows.table, ask.tasks)
     source, wanted = rows.keep(like), ask.settings.per_element * int(like.sum())
     for copy in range(ask.settings.per_element):
-        new = shuffled(source, stream(ask.settings.seed, "negatives", kind, copy)).grouped()
+        new = _regrouped(shuffled(source, stream(ask.settings.seed, "negatives", kind, copy)))
         rows = rows.followed_by(replace(new, table=as_negatives(new.table, ask.tasks, kind)))
     made = len(rows) - len(ask.rows)
     reasons = {"the sequence has one arrangement only": wanted - made} if made < wanted else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,6 +24,7 @@ Names = Sequence[str] | pl.Series | np.ndarray
 #: Bases of a tile of :meth:`Genome.tiles`: eight words of eight.
 TILE = 64
 _BLOCK = 1 << 20  # bases gathered at a time: a megabyte stays in the processor's cache
+_STRIDE = 1 << 17  # windows of one stride along the genome
 _N = 4
 #: One bit of each byte of a word: told by a base's code, GC (after folding), N, and the soft mask.
 _ONES = 0x0101010101010101
@@ -285,8 +287,11 @@ def _refuse(rows: _Rows, *, bad: np.ndarray, what: str) -> None:
     )
 
 
-def _windows(bases: np.ndarray, begin: np.ndarray, *, widths: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _windows(bases: np.memmap, begin: np.ndarray, *, widths: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Windows of ``bases``, a block of one width at a time.
+
+    The cache is walked along in strides, and each stride's pages are let go behind it: millions of windows would
+    otherwise count the whole genome as memory of this process.
 
     Parameters
     ----------
@@ -302,17 +307,38 @@ def _windows(bases: np.ndarray, begin: np.ndarray, *, widths: np.ndarray) -> Ite
     tuple of np.ndarray
         Which rows (B,), and their bases with the soft mask (B, W) uint8, a fresh array.
     """
+    along = np.argsort(begin, kind="stable") if len(begin) > _STRIDE else np.arange(len(begin))
+    for at in range(0, len(along), _STRIDE):
+        stride = along[at : at + _STRIDE]
+        for rows in _by_width(widths[stride]):
+            yield from _of_one_width(bases, begin, stride[rows], int(widths[stride[rows[0]]]))
+        if len(along) > _STRIDE:
+            _let_go(bases)
+
+
+def _by_width(widths: np.ndarray) -> list[np.ndarray]:
+    """Rows of each width but 0."""
     order = np.argsort(widths, kind="stable")
-    groups, first = np.unique(widths[order], return_index=True)
-    for width, rows in zip(groups.tolist(), np.split(order, first[1:]) if len(order) else (), strict=True):
-        if not width:
-            continue
-        # One opaque item a window: NumPy copies each at once, 3 to 5 times faster than byte by byte.
-        items = np.ndarray((len(bases) - width + 1,), dtype=f"V{width}", buffer=bases, strides=(1,))
-        step = max(1, _BLOCK // width)
-        for at in range(0, len(rows), step):
-            block = rows[at : at + step]
-            yield block, items[begin[block]].view(np.uint8).reshape(len(block), width)
+    order = order[np.count_nonzero(widths == 0) :]
+    return np.split(order, np.flatnonzero(np.diff(widths[order])) + 1) if len(order) else []
+
+
+def _of_one_width(
+    bases: np.ndarray, begin: np.ndarray, rows: np.ndarray, width: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    # One opaque item a window: NumPy copies each at once, 3 to 5 times faster than byte by byte.
+    items = np.ndarray((len(bases) - width + 1,), dtype=f"V{width}", buffer=bases, strides=(1,))
+    step = max(1, _BLOCK // width)
+    for at in range(0, len(rows), step):
+        block = rows[at : at + step]
+        yield block, items[begin[block]].view(np.uint8).reshape(len(block), width)
+
+
+def _let_go(bases: np.memmap) -> None:
+    """Give the pages of the cache back; they are read again from the system's own cache when they are needed."""
+    mapped = getattr(bases, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _put(windows: np.ndarray, codes: np.ndarray, out: np.ndarray) -> None:
