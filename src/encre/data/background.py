@@ -228,18 +228,18 @@ class _Tiles:
         self.rank[chroms] = np.arange(len(chroms))
         orders, begins = [], [np.zeros(1, dtype=np.int64)]
         for chrom in chroms.tolist():
-            tiles = np.arange(-int(-edges[chrom] // TILE), int(edges[chrom + 1] // TILE))
-            centre = tiles * TILE + TILE // 2
-            values = [_around(count[tiles], across) for count in (counts.gc, counts.soft_masked)]
+            first, last = -int(-edges[chrom] // TILE), int(edges[chrom + 1] // TILE)
+            centre = np.arange(first, last) * TILE + TILE // 2
+            free = np.flatnonzero(space.allowed.hold(centre - room, centre + room))
+            values = [_around(count[first:last], free, across) for count in (counts.gc, counts.soft_masked)]
             if space.tss is not None:
-                distance = nearest_tss_distance(np.full(len(tiles), chrom), centre - edges[chrom], space.tss)
-                values.append(log_distance(distance))
+                home, middle = np.full(len(free), chrom), centre[free] - edges[chrom]
+                values.append(log_distance(nearest_tss_distance(home, middle, space.tss)))
             keys = self._class(np.column_stack(values))
-            free = space.allowed.hold(centre - room, centre + room)
-            order = np.argsort(keys[free], kind="stable")
-            orders.append(tiles[free][order].astype(np.int32 if edges[-1] < TILE << 31 else np.int64))
-            begins.append(begins[-1][-1] + np.cumsum(np.bincount(keys[free], minlength=int(np.prod(self.sizes)))))
-        self.order = np.concatenate([*orders, np.empty(0, dtype=np.int64)])
+            order = free[np.argsort(keys, kind="stable")] + first
+            orders.append(order.astype(np.int32 if edges[-1] < TILE << 31 else np.int64))
+            begins.append(begins[-1][-1] + np.cumsum(np.bincount(keys, minlength=int(np.prod(self.sizes)))))
+        self.order = np.concatenate(orders)
         self.begins = np.concatenate(begins)
 
     def _class(self, values: np.ndarray) -> np.ndarray:
@@ -254,14 +254,16 @@ class _Tiles:
         cell = self.rank[chrom] * int(np.prod(self.sizes)) + self._class(values)
         low, high = self.begins[cell], self.begins[cell + 1]
         place = low + np.minimum((draws * (high - low)).astype(np.int64), high - low - 1)
-        return np.where(high > low, self.order[np.maximum(place, 0)] if len(self.order) else -1, -1)
+        found = np.full(len(cell), -1, dtype=np.int64)  # wide enough for a position, which the stored tiles are not
+        found[high > low] = self.order[place[high > low]]
+        return found
 
 
-def _around(counts: np.ndarray, across: int) -> np.ndarray:
-    """Share of bases counted in the ``across`` tiles around each tile (N,) uint8; beyond the ends there is none."""
-    running = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts, dtype=np.int64)])
-    first = np.arange(len(counts)) - across // 2
-    last = np.clip(first + across, 0, len(counts))
+def _around(counts: np.ndarray, tiles: np.ndarray, across: int) -> np.ndarray:
+    """Share of bases counted (all tiles,) uint8 in the ``across`` tiles around some (N,); beyond the ends is none."""
+    running = offsets_of(counts)
+    first = tiles - across // 2
+    last = np.minimum(first + across, len(counts))
     return (running[last] - running[np.maximum(first, 0)]) / (across * TILE)
 
 
