@@ -282,6 +282,19 @@ def test_the_cleaned_enhancer_benchmark_still_has_its_test_in_training(encre, da
 
 
 @pytest.mark.data
+def test_the_rows_that_leak_can_be_had_as_a_table_to_leave_them_out(encre, data, tmp_path):
+    path, out = data / "benchmarks" / "iEnhancer2L.csv", tmp_path / "leaked.tsv"
+    assert encre("data", "check", path, "-q", "--leaked", out).code == 0
+    leaked = pl.read_csv(out, separator="\t")
+    table = pl.read_csv(path).with_row_index("row")
+    strong = table.filter(pl.col("split") == "test", pl.col("strength") == "strong")
+    copies = leaked.filter(pl.col("similarity") == 1)
+    assert set(copies["row"]) == set(strong["row"])  # every one of the hundred, and no other
+    assert table["sequence"][copies["row"]].equals(table["sequence"][copies["training_row"]])
+    assert set(table["split"][leaked["training_row"].drop_nulls()]) == {"train"}
+
+
+@pytest.mark.data
 def test_human_and_fly_have_nothing_in_common(encre, data):
     human = data / "benchmarks" / "nt_enhancers_cleaned" / "gcmatch_train.csv.gz"
     fly = data / "benchmarks" / "drosophila_enhancers_stark_test.csv.gz"

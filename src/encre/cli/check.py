@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from encre.cli.session import Session, plain
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
 
     from encre.data.audit import AuditSettings
@@ -19,17 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of the verb beside the files: what to look for, limits, and where the JSON goes."""
+    """The options of the verb beside the files: what to look for, limits, and where JSON and leaked rows go."""
 
     near: bool = False
     neighbours: bool = False
     assign: Sequence[str] = ()
     out: Path | None = None
+    leaked: Path | None = None
 
     @property
     def again(self) -> bool:
         """Whether a dataset's recorded audit does not answer it."""
-        return self.near or self.neighbours or bool(self.assign)
+        return self.near or self.neighbours or bool(self.assign) or self.leaked is not None
+
+    def keep(self, table: pl.DataFrame) -> None:
+        """Write the leaked rows as TSV where they are wanted."""
+        from encre.files import staged_file
+
+        if self.leaked is not None:
+            with staged_file(self.leaked) as path:
+                table.write_csv(path, separator="\t")
 
 
 def check_folder(session: Session, folder: Path, asked: Asked) -> None:
@@ -44,7 +54,7 @@ def check_folder(session: Session, folder: Path, asked: Asked) -> None:
     found = dataset.audit
     if asked.again:
         session.say(f"{len(dataset):,} rows; auditing leakage and shortcuts")
-        found = audit_dataset(dataset, settings, clusters, progress=session.progress)
+        found = audit_dataset(dataset, settings, clusters, keep=asked.keep, progress=session.progress)
 
     def draw(console: Console) -> None:
         console.print(f"{folder}: every file is whole (checksums agree).")
@@ -59,7 +69,7 @@ def check_files(session: Session, files: OwnFiles, asked: Asked) -> None:
     from encre.data.own_audit import audit_files
 
     settings, clusters = _settings(asked, {})
-    found = audit_files(files, settings, clusters, progress=session.progress)
+    found = audit_files(files, settings, clusters, keep=asked.keep, progress=session.progress)
     about = {key: found.pop(key) for key in ("files", "splits", "tasks", "notes")}
 
     def draw(console: Console) -> None:

@@ -79,6 +79,9 @@ def check(
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="A limit: audit.max_near_leakage=0.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="JSON", help="Also write the result to this file.")] = None,
+    leaked: Annotated[
+        Path | None, typer.Option(metavar="TSV", help="Write every row that leaks from training, to leave it out.")
+    ] = None,
 ) -> None:
     """Audit a dataset folder, or anybody's files of sequences.
 
@@ -89,7 +92,7 @@ def check(
     from encre.cli.check import Asked, check_files, check_folder
     from encre.data.own_audit import OwnFiles
 
-    asked = Asked(near, neighbours, assign or (), out)
+    asked = Asked(near, neighbours, assign or (), out, leaked)
     if path is not None and path.is_dir() and not (train or test or valid):
         check_folder(session_of(context), path, asked)
         return

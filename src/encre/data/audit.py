@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from pydantic import Field
 
 from encre.config import Config
 from encre.data.audit_words import FEATURES
 from encre.data.clusters import ClusterSettings
-from encre.data.leakage import find_leaks
+from encre.data.leakage import find_leaks, leaked_rows
 from encre.data.neighbours import neighbour_profit
 from encre.data.rows import Rows
 from encre.data.shortcuts import beyond, shortcut_scores, strength
@@ -21,6 +22,10 @@ from encre.tasks import TaskSet
 
 if TYPE_CHECKING:
     from encre.data.dataset import Dataset
+
+
+#: What is done with the table of leaked rows.
+Keep = Callable[[pl.DataFrame], None]
 
 
 class AuditSettings(Config):
@@ -75,6 +80,7 @@ def audit(
     clusters: ClusterSettings | None = None,
     *,
     split: str = "test",
+    keep: Keep | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Audit rows that have their groups, splits and targets.
@@ -91,6 +97,8 @@ def audit(
         What counts as nearly equal; the defaults when None.
     split
         On which split shortcuts and neighbours are judged.
+    keep
+        Given the table of :func:`encre.data.leakage.leaked_rows`.
     progress
         Told of long searches.
 
@@ -102,6 +110,8 @@ def audit(
         (:func:`encre.data.neighbours.neighbour_profit`); plain values. Without tasks, ``shortcuts`` is None.
     """
     leaks = find_leaks(rows, near=settings.wants_near, clusters=clusters, progress=progress)
+    if keep is not None:
+        keep(leaked_rows(rows, leaks))
     found: dict[str, Any] = {"leakage": leaks.summary, "shortcuts": None}
     if tasks is not None:
         found["shortcuts"] = shortcut_scores(rows, tasks, split=split, flag=settings.flag_shortcut_auroc)
@@ -115,12 +125,13 @@ def audit_dataset(
     settings: AuditSettings,
     clusters: ClusterSettings | None = None,
     *,
+    keep: Keep | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """As :func:`audit`, of an opened dataset folder."""
     rows = Rows(dataset.elements, dataset.codes, dataset.offsets, dataset.jitter)
     rows = rows.with_columns(flipped=canonical_flat(*rows.seen())[1])
-    return audit(rows, dataset.tasks, settings, clusters, progress=progress)
+    return audit(rows, dataset.tasks, settings, clusters, keep=keep, progress=progress)
 
 
 def check_audit(found: dict[str, Any], settings: AuditSettings) -> None:

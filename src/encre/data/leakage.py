@@ -110,6 +110,23 @@ def find_leaks(
     return Leaks(summary, finding.from_training, finding.partner, finding.similarity)
 
 
+def leaked_rows(rows: Rows, leaks: Leaks) -> pl.DataFrame:
+    """A row for each row outside training that leaks from it: which one, and its most similar training row.
+
+    Columns ``row`` (0-based, of all rows in order), ``split``, what names it (``line`` of its file, ``name``,
+    ``accession``, ``chrom``, ``start``, ``end``), ``training_row``, ``training_<name>`` likewise, and ``similarity``;
+    without a partner where it only overlaps a training row by less than half.
+    """
+    naming = [c for c in ("line", "name", "accession", "chrom", "start", "end") if c in rows.table.columns]
+    at = np.flatnonzero(leaks.leaked)
+    partner = pl.Series(leaks.partner[at]).replace(-1, None)
+    theirs = rows.table.select(pl.col(naming).name.prefix("training_"))
+    found = pl.DataFrame({"row": at, **rows.table.select("split", *naming)[at].to_dict(), "training_row": partner})
+    numbered = theirs.with_row_index("training_row").cast({"training_row": pl.Int64})
+    joined = found.join(numbered, on="training_row", how="left", maintain_order="left")
+    return joined.with_columns(similarity=pl.Series(leaks.similarity[at]))
+
+
 # ---------------------------------------------------------------------------------- equal on either strand
 
 

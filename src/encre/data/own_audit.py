@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from encre.data.audit import AuditSettings, audit
+from encre.data.audit import AuditSettings, Keep, audit
 from encre.data.clusters import ClusterSettings
 from encre.data.rows import Rows
 from encre.errors import ConfigError, DataError, FormatError, SequenceError
@@ -99,6 +99,7 @@ def audit_files(
     settings: AuditSettings | None = None,
     clusters: ClusterSettings | None = None,
     *,
+    keep: Keep | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Audit anybody's files.
@@ -111,6 +112,8 @@ def audit_files(
         As for a build; up to :data:`SMALL` rows near-duplicates and neighbours are looked for in any case.
     clusters
         What counts as nearly equal; the defaults when None.
+    keep
+        Given the table of :func:`encre.data.leakage.leaked_rows`.
     progress
         Told of each step.
 
@@ -139,7 +142,7 @@ def audit_files(
         notes.append("no labels: leakage only (name a column of 0 and 1 for shortcuts and neighbours)")
     table = own.rows.table
     judged = "test" if (table["split"] == "test").any() else "valid"
-    found = audit(own.rows, own.tasks, settings, clusters, split=judged, progress=progress)
+    found = audit(own.rows, own.tasks, settings, clusters, split=judged, keep=keep, progress=progress)
     parts = {name: table.filter(pl.col("split") == name) for name in ("train", "valid", "test")}
     splits = {
         name: {
