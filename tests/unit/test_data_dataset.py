@@ -128,7 +128,7 @@ def test_shuffles_stand_in_their_elements_split_and_are_negative_only_where_bina
     assert table["heart"].is_nan().all()
     assert table["split"].to_list() == SPLITS[1:] * 2
     step = next(step for step in dataset.ledger.steps if "negatives" in step.name)
-    assert step.notes == {"wanted but not possible": 2}
+    assert step.notes == {"not made: the sequence has one arrangement only": 2}
     letters = decode_many(dataset.codes, dataset.offsets)
     assert [sorted(t) for t in letters[6:11]] == [sorted(t) for t in texts[1:]]
     assert letters[6:11] != letters[11:]

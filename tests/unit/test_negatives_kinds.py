@@ -276,8 +276,7 @@ def test_a_sequence_with_one_arrangement_has_no_shuffle_and_is_counted(toy):
     settings = NegativeSettings(kinds=("dinucleotide_shuffle",), max_unmatched=0.2)
     _, quality = shuffled_negatives(replace(rows, codes=codes), TASKS, settings, ledger=Ledger())
     assert quality[0]["unmatched"] == {"the sequence has one arrangement only": 1}
-    with pytest.raises(GateError, match=r"1 of 2 negatives of kind 'dinucleotide_shuffle' could not"):
-        check_quality(quality, settings)
+    check_quality(quality, settings)  # nothing was chosen badly: the gate is for what is looked for in the genome
 
 
 def test_too_poor_a_match_fails_the_gate_and_names_covariate_difference_and_limit():

@@ -36,14 +36,14 @@ class Kind(NamedTuple):
     before_split: bool
     """Whether the rows are split after it (they have places of their own) or inherit their element's split."""
     matched: bool
-    """Whether it is made to be like the elements, so that a poor likeness is a fault."""
+    """Whether it is chosen to be like the elements, so that too few or too unlike a choice is a fault."""
 
 
 NEGATIVES = {
     "background": Kind(background, before_split=True, matched=True),
     "other_class": Kind(other_class, before_split=True, matched=False),
     "other_tissue": Kind(other_tissue, before_split=True, matched=False),
-    "dinucleotide_shuffle": Kind(dinucleotide_shuffle_of, before_split=False, matched=True),
+    "dinucleotide_shuffle": Kind(dinucleotide_shuffle_of, before_split=False, matched=False),
 }
 #: What an infinite difference (both constant, and not equal) is written as; JSON has no infinity.
 _INFINITE = 99.0
