@@ -23,7 +23,7 @@ from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
 from encre.sequence.flat import offsets_of
 
-#: Proposals of a round in all, and the fewest and most of one element.
+#: Proposals of a round in all (more where there are more elements), and the fewest and most of one element.
 _PROPOSALS, _FEWEST, _MOST = 1 << 20, 2, 256
 #: Width of a cell in each covariate: shares, and powers of ten.
 CELLS = {"gc": 0.02, "repeat_share": 0.1, "tss_distance": 0.2}
@@ -144,7 +144,7 @@ class _Search:
 
     def round(self, left: np.ndarray, widen: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
         """Propose, match and keep windows for the rows that are left; returns the proposals' covariates."""
-        each = int(np.clip(_PROPOSALS // len(left), _FEWEST, _MOST))
+        each = int(np.clip(max(_PROPOSALS, _FEWEST * len(self.chrom)) // len(left), _FEWEST, _MOST))
         rows = np.repeat(left, each)
         begin = self.alike(rows, max(widen), rng)
         kept = np.argsort(begin, kind="stable")[int((begin < 0).sum()) :]  # in the genome's order: memory is near
