@@ -30,6 +30,7 @@ model: $(VENV)/demo
 ## What the README and docs claim, measured here (see docs/benchmarks.md)
 benchmark: $(VENV)/benchmark
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python benchmarks/registry_scale.py
 
 clean:
 	rm -rf $(VENV) demo
