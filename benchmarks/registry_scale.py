@@ -449,6 +449,7 @@ def main() -> None:
                 rows, dataset(), pairs=1_000 if quick else 6_000, checked=100 if quick else 500
             ),
             "background": lambda: background(rows, full(), assembly_of(count), count=20_000 if quick else 200_000),
+            "supply": lambda: background(rows, full(), assembly_of(count), count=int(0.7 * count)),
             "grelu": lambda: against_grelu(rows, work, count=3_000 if quick else 20_000),
             "signals": lambda: signals(rows, work, count=20_000 if quick else 100_000),
             "killed": lambda: killed(rows, work, count=20_000 if quick else 200_000, times=4 if quick else 12),
