@@ -143,8 +143,14 @@ def audit_files(
     table = own.rows.table
     judged = "test" if (table["split"] == "test").any() else "valid"
     found = audit(own.rows, own.tasks, settings, clusters, split=judged, keep=keep, progress=progress)
+    names = list(own.tasks.names) if own.tasks is not None else []
+    return found | {"files": own.files, "splits": _counts(table), "tasks": names, "notes": notes}
+
+
+def _counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Rows, repeats within the split, and rows with coordinates, of each split that has a row."""
     parts = {name: table.filter(pl.col("split") == name) for name in ("train", "valid", "test")}
-    splits = {
+    return {
         name: {
             "rows": part.height,
             "repeats": part.height - part["group"].n_unique(),
@@ -153,8 +159,6 @@ def audit_files(
         for name, part in parts.items()
         if part.height
     }
-    names = list(own.tasks.names) if own.tasks is not None else []
-    return found | {"files": own.files, "splits": splits, "tasks": names, "notes": notes}
 
 
 def read_files(files: OwnFiles) -> Own:
