@@ -158,7 +158,7 @@ def test_two_processes_give_the_loss_curve_of_one(dataset: Dataset, tmp_path: Pa
             from encre.train.loop import fit
             from encre.train.settings import TrainConfig
 
-            settings = TrainConfig(epochs=2, batch_size=15, learning_rate=0.01, device="cpu")
+            settings = TrainConfig(epochs=2, batch_size=15, learning_rate=0.01, device="cpu", precision="fp32")
             fit(model_config({CNN!r}), Dataset.open({str(dataset.path)!r}), settings, out={str(tmp_path / "two")!r})
             """
         )
@@ -167,7 +167,7 @@ def test_two_processes_give_the_loss_curve_of_one(dataset: Dataset, tmp_path: Pa
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    fit(model_config(CNN), dataset, config(epochs=2, batch_size=15), out=tmp_path / "one")
+    fit(model_config(CNN), dataset, config(epochs=2, batch_size=15, precision="fp32"), out=tmp_path / "one")
     for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for column in ("train_loss", "valid_loss", "valid_auprc"):
             assert float(two[column]) == pytest.approx(float(one[column]), rel=1e-4), column

@@ -76,7 +76,10 @@ class Convolutions(nn.Module):
 
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every position, zeros beyond the real ones."""
-        tokens, extent = self.input(codes, Extent.of(length, codes.shape[1], codes.device))
+        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
+
+    def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Features (B, D, T') of embedded tokens (B, T, E), zeros beyond the real ones."""
         x = extent.zero(tokens.transpose(1, 2)).unsqueeze(2)
         for block in self.blocks:
             x, extent = block(x, extent)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encre.models.cnn import ConvolutionConfig, Convolutions
-from encre.models.layers import Extent
+from encre.models.layers import Extent, KmerInput, OneHotInput
 
 
 class CNNLSTMConfig(ConvolutionConfig):
@@ -53,9 +53,21 @@ class CNNLSTM(nn.Module):
         self.leftward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.width = 2 * config.lstm
 
+    @property
+    def input(self) -> KmerInput | OneHotInput:
+        """The input layer."""
+        return self.convolutions.input
+
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every position, zeros beyond the real ones."""
-        features, extent = self.convolutions(codes, length)
+        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
+
+    def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Features (B, 2 * lstm, T') of embedded tokens (B, T, E), zeros beyond the real ones."""
+        return self.run(*self.convolutions.encode(tokens, extent))
+
+    def run(self, features: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Both LSTMs over the convolutions' features (B, D, T)."""
         steps = features.transpose(1, 2).contiguous()
         right = self.rightward(steps)[0]
         left = turned(self.leftward(turned(steps, extent))[0], extent)

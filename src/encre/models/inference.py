@@ -23,7 +23,7 @@ def predict_logits(
     *,
     both_strands: bool = True,
     tokens_per_batch: int | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     progress: Progress = SILENT,
 ) -> np.ndarray:
     """Logits of every sequence, on the model's own device; the model's mode is left as it was.
@@ -41,7 +41,7 @@ def predict_logits(
     tokens_per_batch
         Bases of a micro-batch, padding included; None for what suits the device.
     precision
-        ``"auto"``, ``"fp32"`` or ``"bf16"``.
+        ``"fp32"`` (the same logits on every machine), ``"bf16"`` (faster where the hardware has it) or ``"auto"``.
     progress
         Follows the sequences done.
 

@@ -62,7 +62,10 @@ class EnhancerModel(nn.Module):
         """
         if signals is not None:
             raise NotImplementedError(f"the {self.config.name} model reads sequence alone, no signal tracks")
-        vector = self.embed(codes, length)
+        return self.read(self.embed(codes, length))
+
+    def read(self, vector: Tensor) -> Tensor:
+        """Logits (B, K) of vectors (B, D), one a sequence."""
         logits = torch.cat([head(vector) for head in self.heads.values()], dim=1)
         return logits if self._in_order else logits[:, self.order]
 

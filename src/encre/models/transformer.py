@@ -76,7 +76,10 @@ class Transformer(nn.Module):
 
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every token, zeros beyond the real ones."""
-        tokens, extent = self.input(codes, Extent.of(length, codes.shape[1], codes.device))
+        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
+
+    def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Features (B, D, T) of embedded tokens (B, T, D), zeros beyond the real ones."""
         x = self.norm(extent.pack(tokens + self.positions.weight[: extent.width]))
         x = dropout(x, self.dropout, self.training)
         for layer in self.layers:
