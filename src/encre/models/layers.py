@@ -99,6 +99,21 @@ class KmerInput(nn.Module):
             ids = ids[:, :: self.stride].contiguous()
         return self.embedding(ids), extent.windows(self.k, self.stride)
 
+    def relaxed(self, x: Tensor, codes: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """The expected vector of each k-mer when its bases are drawn with weights ``x`` (B, 4, L): (B, T, D).
+
+        Multilinear in ``x``, and :meth:`forward` itself where ``x`` is the one-hot form of ``codes`` (B, L).
+        A k-mer that holds an N in ``codes`` has the special id's vector whatever ``x`` is.
+        """
+        count = x.shape[-1] - self.k + 1
+        weights = x[..., :count]
+        for step in range(1, self.k):
+            weights = (weights[:, :, None] * x[:, None, :, step : step + count]).flatten(1, 2)
+        weights = weights[..., :: self.stride].transpose(1, 2)
+        known = (kmer_ids(codes.int(), self.k)[:, :: self.stride] < 4**self.k)[..., None]
+        vectors = self.embedding.weight
+        return torch.where(known, weights @ vectors[:-1], vectors[-1]), extent.windows(self.k, self.stride)
+
 
 class OneHotInput(nn.Module):
     """One-hot bases, N and padding all zeros: codes (B, L) -> (B, L, 4)."""
@@ -113,6 +128,10 @@ class OneHotInput(nn.Module):
     def forward(self, codes: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Look the codes up in a 5 x 4 table, on the device."""
         return F.embedding(codes.int(), self.letters), extent
+
+    def relaxed(self, x: Tensor, codes: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """The weights ``x`` (B, 4, L) themselves, as (B, L, 4)."""
+        return x.transpose(1, 2), extent
 
 
 def make_input(name: InputName, k: int, features: int) -> KmerInput | OneHotInput:
