@@ -1,13 +1,15 @@
 """From logit to probability and to a call: temperature, bias and threshold of each task, from valid only.
 
 ``probability = sigmoid(logit / temperature + bias)``. The temperature is that of Guo et al. 2017; the bias
-undoes the shift that class weights and positive weights put on a model's prior.
+undoes the shift that class weights and positive weights put on a model's prior. Such a probability holds where
+positives are as common as in valid; for another base rate the log odds shift by the difference of the two priors'
+log odds (Elkan 2001; Saerens et al. 2002).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, FormatError, nearest
+from encre.evaluation.background import LEAST_ROWS, Background, quantiles_of
 from encre.evaluation.bootstrap import one_sided
 from encre.evaluation.table import read_scores
 from encre.evaluation.thresholds import best_threshold
@@ -22,6 +25,9 @@ from encre.files import read_json, write_json
 from encre.tasks import TaskSet
 
 _SLOPES = (0.01, 20.0)
+
+BaseRate = float | Mapping[str, float]
+"""Share of positives where the model is used: one for all tasks, or by task name."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Calibration:
         Measured rows of valid that each task was fitted on.
     reasons
         Task -> why it could not be fitted (its temperature is 1, bias 0 and threshold 0.5).
+    prevalence
+        Share of positives among the measured rows of valid; empty in files of an older encre.
+    background
+        What percentiles are taken against; None in files of an older encre.
     """
 
     temperatures: dict[str, float]
@@ -46,21 +56,58 @@ class Calibration:
     n: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     fitted_on: str = "valid"
+    prevalence: dict[str, float] = field(default_factory=dict)
+    background: Background | None = None
 
-    def probabilities(self, logits: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    def probabilities(
+        self, logits: np.ndarray, names: Sequence[str], *, base_rate: BaseRate | None = None
+    ) -> np.ndarray:
         """Calibrated probabilities (N, K) float64 of logits (N, K) whose columns are ``names``.
+
+        Parameters
+        ----------
+        base_rate
+            Share of positives to correct to, above 0 and below 1; None leaves the prevalence of valid. Tasks
+            that a mapping does not name are left as they are.
 
         Raises
         ------
         ConfigError
-            When a name was not calibrated.
+            When a name was not calibrated, a rate is out of range or for an unknown task, or the prevalence that it
+            would be corrected from is not known.
         """
         for name in names:
             if name not in self.temperatures:
                 raise ConfigError(f"no calibration for task '{name}'", remedy=nearest(name, self.temperatures))
         slope = 1 / np.array([self.temperatures[name] for name in names])
         bias = np.array([self.biases.get(name, 0.0) for name in names])
-        return sigmoid(np.asarray(logits, np.float64) * slope + bias)
+        return sigmoid(np.asarray(logits, np.float64) * slope + bias + self._prior_shift(names, base_rate))
+
+    def _prior_shift(self, names: Sequence[str], base_rate: BaseRate | None) -> np.ndarray:
+        """What a base rate adds to the log odds of each task (K,)."""
+        shift = np.zeros(len(names))
+        if base_rate is None:
+            return shift
+        rates = base_rate if isinstance(base_rate, Mapping) else dict.fromkeys(names, base_rate)
+        for name, rate in rates.items():
+            if name not in names:
+                raise ConfigError(
+                    f"a base rate is given for '{name}', which has no probability", remedy=nearest(name, names)
+                )
+            if not 0 < rate < 1:
+                raise ConfigError(
+                    f"the base rate of '{name}' must lie above 0 and below 1",
+                    got=f"{rate:g}",
+                    remedy="It is the share of positives where the model is used; 0.01 is one in a hundred.",
+                )
+            if name not in self.prevalence:
+                raise ConfigError(
+                    f"the base rate of '{name}' cannot be changed: the run does not say its share of positives in "
+                    f"{self.fitted_on}",
+                    remedy="Run `encre evaluate RUN` again; it stores them in calibration.json.",
+                )
+            shift[list(names).index(name)] = _log_odds(rate) - _log_odds(self.prevalence[name])
+        return shift
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of ``calibration.json``."""
@@ -71,13 +118,17 @@ class Calibration:
             "fitted_on": self.fitted_on,
             "n": self.n,
             "reasons": self.reasons,
+            "prevalence": self.prevalence,
+            "background": self.background.to_dict() if self.background else None,
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, where: object = "calibration.json") -> Calibration:
         """Read back what :meth:`to_dict` wrote; a damaged one is a :class:`FormatError`."""
         try:
-            return cls(**values)
+            found = cls(**values)
+            background = values.get("background")
+            return replace(found, background=Background.from_dict(background, where=where) if background else None)
         except TypeError as error:
             raise FormatError(f"not a calibration ({error})", where=where, remedy="Run `encre evaluate`.") from error
 
@@ -92,7 +143,7 @@ class Calibration:
 
 
 def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
-    """Fit temperature, bias and MCC threshold of every task on the valid split.
+    """Fit temperature, bias and MCC threshold of every task on the valid split, and take its background.
 
     Parameters
     ----------
@@ -102,7 +153,8 @@ def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
         The tasks.
     """
     scored = read_scores(valid, tasks)
-    result = Calibration({}, {})
+    background = Background({}, {})
+    result = Calibration({}, {}, background=background)
     for k, task in enumerate(tasks):
         measured = np.isfinite(scored.targets[:, k])
         targets, logits = scored.targets[measured, k], scored.logits[measured, k]
@@ -113,9 +165,14 @@ def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
         else:
             temperature, bias = fit_temperature(targets, logits)
             threshold = best_threshold(targets, sigmoid(logits / temperature + bias))
+            result.prevalence[task.name] = float(targets.mean())
         result.temperatures[task.name], result.biases[task.name] = temperature, bias
         result.thresholds[task.name] = threshold
         result.n[task.name] = int(measured.sum())
+        against = logits if task.kind == "regression" else logits[targets == 0]
+        background.rows[task.name] = len(against)
+        if len(against) >= LEAST_ROWS:
+            background.quantiles[task.name] = quantiles_of(against)
     return result
 
 
@@ -161,6 +218,10 @@ def _fit_bias(targets: np.ndarray, offsets: np.ndarray) -> float:
         if abs(step) < 1e-10:
             break
     return bias
+
+
+def _log_odds(share: float) -> float:
+    return float(np.log(share) - np.log1p(-share))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
-from encre.evaluation.calibration import Calibration
+from encre.evaluation.calibration import BaseRate, Calibration
 from encre.predict.inputs import Records
 from encre.predict.tiling import Tiles, combine_tiles, tile
 from encre.progress import SILENT, Progress
@@ -101,6 +101,8 @@ class Predictor:
                 f"No calibration for {', '.join(missing)}: probabilities are left empty. "
                 "`encre evaluate RUN` makes them from the valid split."
             )
+        if self.calibrated and not self.ranked:
+            lines.append("No background in this run: percentiles are left empty. `encre evaluate RUN` stores one.")
         return lines
 
     @property
@@ -116,6 +118,63 @@ class Predictor:
             return []
         return [n for n in self.classified if n in known.temperatures and n not in known.reasons]
 
+    @property
+    def ranked(self) -> list[str]:
+        """Tasks whose logits can be ranked against a background."""
+        known = self.calibration.background if self.calibration else None
+        return [name for name in self.tasks.names if known and name in known.quantiles]
+
+    def probabilities(self, logits: np.ndarray, *, base_rate: BaseRate | None = None) -> np.ndarray:
+        """Calibrated probabilities of logits.
+
+        Parameters
+        ----------
+        logits
+            (N, K) in the order of :attr:`tasks`, averaged over both strands.
+        base_rate
+            Share of positives where the model is used, above 0 and below 1: one for all tasks, or by task name. The
+            log odds are shifted from the prevalence of the valid split to it. None leaves them as they are.
+
+        Returns
+        -------
+        np.ndarray
+            (N, K) float32; NaN where a task has no calibration.
+
+        Raises
+        ------
+        ConfigError
+            When a rate is out of range or for a task without probability, or the prevalence of valid is not known.
+        """
+        found = np.full(np.shape(logits), np.nan, np.float32)
+        known = self.calibrated
+        if not known and base_rate is not None:
+            raise ConfigError(
+                f"'{self.name}' has no calibrated probability that a base rate could correct",
+                remedy="Run `encre evaluate RUN` first.",
+            )
+        if known and self.calibration:
+            at = [self.tasks.index(name) for name in known]
+            found[:, at] = self.calibration.probabilities(logits[:, at], known, base_rate=base_rate)
+        return found
+
+    def percentiles(self, logits: np.ndarray) -> np.ndarray:
+        """Percentile (0-100) of each logit among the background that the model carries.
+
+        Parameters
+        ----------
+        logits
+            (N, K) in the order of :attr:`tasks`.
+
+        Returns
+        -------
+        np.ndarray
+            (N, K) float32; NaN where a task has no background. See :mod:`encre.evaluation.background`.
+        """
+        known = self.calibration.background if self.calibration else None
+        if known is None:
+            return np.full(np.shape(logits), np.nan, np.float32)
+        return known.percentiles(logits, self.tasks.names).astype(np.float32)
+
     def describe(self) -> dict[str, Any]:
         """Plain values about the model for machine-readable output."""
         return {
@@ -126,8 +185,13 @@ class Predictor:
             "tasks": list(self.tasks.names),
             "window": self.window,
             "calibrated": self.calibrated,
+            "background": self._describe_background(),
             "limits": DEFAULT_LIMITS if self.is_default else None,
         }
+
+    def _describe_background(self) -> dict[str, Any] | None:
+        known = self.calibration.background if self.calibration else None
+        return {"made_of": known.made_of, "rows": known.rows} if known and self.ranked else None
 
     def predict(
         self,
