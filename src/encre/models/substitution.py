@@ -1,15 +1,31 @@
-"""Logits of sequences that differ from a reference in a few bases, in place: mutagenesis, variants, motifs."""
+"""Logits of sequences that differ from a reference in a few bases, in place: mutagenesis, variants, motifs.
+
+Convolutions recompute only what the changed bases can reach, and of that only the difference: an output changes by
+what the changed inputs put into it, so a change of c positions costs c positions' worth of multiplications. What
+lies beyond the reach is taken from the reference. An LSTM starts at the first changed position from the state that
+the reference had there. Where everything depends on everything (attention), sequences are computed whole.
+
+The idea of recomputing the reach alone is that of fastISM (Nair et al. 2022) and Yuzu (Schreiber et al. 2022).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from encre.models.device import Precision
+from encre.models.changes import Group, LocalChanges
+from encre.models.device import Precision, autocast, choose_precision
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel
+from encre.models.readout import readout_of
 from encre.progress import SILENT, Progress
+from encre.sequence.alphabet import complement
+
+#: Reference bases whose activations are held at once.
+_BASES = 1 << 14
 
 
 class Substitutions(NamedTuple):
@@ -28,6 +44,16 @@ class Substitutions(NamedTuple):
     row: np.ndarray
     start: np.ndarray
     bases: np.ndarray
+
+    def reversed(self, length: int) -> Substitutions:
+        """The same on the reverse complements of the references (R, length)."""
+        width = self.bases.shape[1]
+        bases = np.ascontiguousarray(complement(self.bases)[:, ::-1])
+        return Substitutions(self.row, length - self.start - width, bases)
+
+    def take(self, which: np.ndarray, first_row: int = 0) -> Substitutions:
+        """Some of them, rows counted from ``first_row``."""
+        return Substitutions(self.row[which] - first_row, self.start[which], self.bases[which])
 
 
 def every_substitution(codes: np.ndarray) -> Substitutions:
@@ -60,7 +86,7 @@ def substituted_logits(
     both_strands
         Average the logits of both strands.
     precision
-        ``"fp32"`` (exact to 1e-5), ``"bf16"`` or ``"auto"``.
+        ``"fp32"`` (equal to computing each sequence whole, to 1e-5), ``"bf16"`` or ``"auto"``.
     progress
         Follows the substitutions done.
 
@@ -68,10 +94,56 @@ def substituted_logits(
     -------
     tuple of numpy.ndarray
         ``(R, K)`` and ``(M, K)`` float32.
+
+    Raises
+    ------
+    SequenceError
+        When the references are shorter or longer than the model takes.
     """
-    return naive_substituted_logits(
-        model, codes, changes, both_strands=both_strands, precision=precision, progress=progress
-    )
+    readout = readout_of(model)
+    if readout is None:
+        return naive_substituted_logits(
+            model, codes, changes, both_strands=both_strands, precision=precision, progress=progress
+        )
+    count, length = codes.shape
+    model.check_lengths(np.array([length]))
+    reference = np.zeros((count, len(model.tasks)), np.float32)
+    changed = np.zeros((len(changes.row), len(model.tasks)), np.float32)
+    device = next(model.parameters()).device
+    context = autocast(choose_precision(precision, device), device)
+    engine = LocalChanges(readout)
+    with torch.inference_mode(), context, progress.track("substitute", len(changed), "change") as advance:
+        for first, last, which in _blocks(changes, count, max(1, _BASES // length)):
+            block, part = codes[first:last], changes.take(which, first)
+            strands = [(block, part)]
+            if both_strands:
+                strands.append((np.ascontiguousarray(complement(block)[:, ::-1]), part.reversed(length)))
+            for bases, edits in strands:
+                whole, each = _one_strand(engine, bases, edits)
+                reference[first:last] += whole / len(strands)
+                changed[which] += each / len(strands)
+            advance(len(which), "")
+    return reference, changed
+
+
+def _one_strand(engine: LocalChanges, codes: np.ndarray, edits: Substitutions) -> tuple[np.ndarray, np.ndarray]:
+    device = next(engine.readout.convolutions.parameters()).device
+    held = engine.reference(torch.from_numpy(codes).to(device))
+    found = np.empty((len(edits.row), held.logits.shape[1]), np.float32)
+    groups = Group.cut(*edits, period=engine.period, segment=engine.segment, device=device)
+    for group in groups:
+        found[group.which] = engine.changed(held, group).float().cpu().numpy()
+    return held.logits.float().cpu().numpy(), found
+
+
+def _blocks(changes: Substitutions, count: int, size: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """References a few at a time: the first, the one behind the last, and which changes are theirs."""
+    order = np.argsort(changes.row, kind="stable")
+    rows = changes.row[order]
+    for first in range(0, count, size):
+        last = min(first + size, count)
+        begin, end = np.searchsorted(rows, [first, last])
+        yield first, last, order[begin:end]
 
 
 def naive_substituted_logits(

@@ -1,0 +1,153 @@
+"""What a few changed bases change in the convolutions of a reference, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from encre.models.local import NOWHERE, Level, Levels, Padded, pooled
+from encre.models.readout import Readout
+from encre.shapes import N_CODE
+
+#: Changes that are computed together: their features stay in the processor's cache.
+_TOGETHER = {"cpu": 64, "cuda": 4096}
+
+
+class Held(NamedTuple):
+    """Activations of references, one strand: codes, each level's outputs and pre-activations, the readout's state."""
+
+    codes: Padded
+    outputs: list[Padded]
+    before: list[Padded]
+    state: Any
+    logits: Tensor
+
+
+class Group(NamedTuple):
+    """Changes that lie alike to the pooling, so that one set of offsets serves all: (B,) each, ``bases`` (B, w)."""
+
+    which: np.ndarray
+    row: Tensor
+    start: Tensor
+    bases: Tensor
+
+    @classmethod
+    def cut(
+        cls, row: np.ndarray, start: np.ndarray, bases: np.ndarray, *, period: int, segment: int, device: torch.device
+    ) -> Iterator[Group]:
+        """Groups of changes whose starts agree modulo ``period`` and lie in one segment of the sequence.
+
+        Parameters
+        ----------
+        row, start, bases
+            As in :class:`encre.models.substitution.Substitutions`.
+        period
+            Tokens that one position of the last level stands for.
+        segment
+            Bases of a segment.
+        """
+        phase, home = start % period, start // segment
+        order = np.lexsort((start, row, home, phase))
+        at = np.stack([phase, home])[:, order]
+        edges = np.flatnonzero((np.diff(at, axis=1) != 0).any(axis=0)) + 1
+        size = _TOGETHER.get(device.type, 1024)
+        for run in np.split(order, edges):
+            for first in range(0, len(run), size):
+                part = run[first : first + size]
+                yield cls(part, *(torch.from_numpy(x[part]).to(device) for x in (row, start, bases)))
+
+
+class LocalChanges:
+    """Changes in the convolutions of one model.
+
+    Parameters
+    ----------
+    readout
+        What makes logits of the convolutions' features.
+    """
+
+    def __init__(self, readout: Readout) -> None:
+        self.readout = readout
+        self.levels = Levels(readout.convolutions)
+        self.k = self.levels.input.k
+        self.period = self.levels.steps[-1]
+        #: Bases within which the readout wants changes to lie together.
+        self.segment = readout.segment * self.period
+        self._margins = [self.k - 1]
+        for level in self.levels.levels:
+            self._margins.append(-(-(self._margins[-1] + level.half) // level.pool))
+
+    def reference(self, codes: Tensor) -> Held:
+        """The activations of references (R, L) uint8 of one strand."""
+        outputs, before = self.levels.forward(self.levels.tokens(codes), keep=True)
+        last = outputs[-1].float()
+        state, logits = self.readout.hold(last)
+        reach = [
+            level.pool * (margin + 1) for level, margin in zip(self.levels.levels, self._margins[1:], strict=True)
+        ]
+        wide = [max(pair) for pair in zip([*reach, 0], self._margins, strict=True)]
+        return Held(
+            Padded.of(codes[..., None], self.k - 1, fill=N_CODE),
+            [Padded.of(x.float(), margin) for x, margin in zip([*outputs[:-1], last], wide, strict=True)],
+            [Padded.of(y.float(), margin, fill=NOWHERE) for y, margin in zip(before, reach, strict=True)],
+            state,
+            logits,
+        )
+
+    def changed(self, held: Held, group: Group) -> Tensor:
+        """Logits (B, K) of the references with the group's changes."""
+        first = group.start - (self.k - 1)
+        phase = int(first[0]) % self.period
+        period = (first - phase) // self.period
+        delta = self._tokens(held, group)
+        low, new = phase, delta
+        for number, level in enumerate(self.levels.levels):
+            begin = (low - level.half) // level.pool
+            count = -(-(low + delta.shape[1] + level.half) // level.pool) - begin
+            at = period * (self.period // self.levels.steps[number]) + begin * level.pool
+            y = held.before[number].runs(group.row, at, count * level.pool)
+            spread(y, delta, level, offset=low - level.half - begin * level.pool)
+            F.relu(y, inplace=True)
+            if level.residual:
+                y += held.outputs[number].runs(group.row, at, count * level.pool)
+                here = low - begin * level.pool
+                y[:, here : here + delta.shape[1]] += delta
+            new, low = pooled(y, level.pool), begin
+            if number + 1 < len(self.levels.levels):
+                at = period * (self.period // self.levels.steps[number + 1]) + low
+                delta = new - held.outputs[number + 1].runs(group.row, at, count)
+        return self.readout.changed(held.state, group.row, period + low, new)
+
+    def _tokens(self, held: Held, group: Group) -> Tensor:
+        """By how much the tokens that hold a changed base change: (B, w + k - 1, E)."""
+        width, first = group.bases.shape[1], group.start - (self.k - 1)
+        codes = held.codes.runs(group.row, first, width + 2 * (self.k - 1)).squeeze(2)
+        codes[:, self.k - 1 : self.k - 1 + width] = group.bases
+        tokens = self.levels.tokens(codes)
+        count = tokens.shape[1]
+        delta = tokens - held.outputs[0].runs(group.row, first, count)
+        if self.k > 1:  # near the ends, some of these tokens are none
+            place = first[:, None] + torch.arange(count, device=first.device)
+            total = held.outputs[0].values.shape[1] - 2 * held.outputs[0].margin
+            delta *= ((place >= 0) & (place < total))[..., None]
+        return delta
+
+
+def spread(y: Tensor, delta: Tensor, level: Level, *, offset: int) -> None:
+    """Add to ``y`` (B, n, D') what a convolution makes of input differences ``delta`` (B, c, D), in place.
+
+    The difference at position i reaches the outputs from ``offset + i`` on, a kernel's width of them.
+    """
+    rows, count, width = len(delta), delta.shape[1], 2 * level.half + 1
+    parts = (delta.reshape(rows * count, -1) @ level.taps).view(rows, count, width, -1)
+    if count <= width:
+        for place in range(count):
+            y[:, offset + place : offset + place + width] += parts[:, place]
+    else:
+        for place in range(width):
+            y[:, offset + place : offset + place + count] += parts[:, :, place]
