@@ -30,6 +30,7 @@ _HOME = {
     "compare": "encre.train.assess",
     "load": "encre.predict.predictor",
     "predict_regions": "encre.predict.regions",
+    "design": "encre.interpret.design",
     "write_report": "encre.report.html",
     "EncreError": "encre.errors",
 }
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from encre.errors import EncreError as EncreError
     from encre.genome.intervals import Interval as Interval
     from encre.genome.store import Genome as Genome
+    from encre.interpret.design import design as design
     from encre.models.cnn import CNNConfig as CNNConfig
     from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
     from encre.models.model import build_model as build_model
