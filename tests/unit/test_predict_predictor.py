@@ -55,7 +55,8 @@ class Heard(Progress):
 def test_both_strands_are_averaged_and_columns_are_in_order() -> None:
     table = counting().predict(["GGGGAA", "CCTTAA", "GCAAA"], names=["x", "y", "z"])
     assert table.columns == [
-        "name", "length", "n_share", "windows", "logit_g", "logit_half_g", "probability_g",
+        "name", "length", "n_share", "windows", "logit_g", "logit_half_g", "probability_g", "percentile_g",
+        "percentile_half_g",
     ]  # fmt: skip
     assert table["name"].to_list() == ["x", "y", "z"]
     assert table["logit_g"].to_list() == [2.0, 1.0, 1.0]

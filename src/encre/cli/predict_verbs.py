@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from encre.cli.session import EPILOG, session_of
+from encre.cli.session import EPILOG, Session, session_of
+
+if TYPE_CHECKING:
+    from encre.predict.predictor import Predictor
+    from encre.predict.scores import Scores
+
+_SOURCE = "FASTA, BED, narrowPeak, broadPeak, GFF, GTF, CSV, TSV, Parquet, a region (1-based), or - for stdin."
+_OUT = ".tsv, .csv, .parquet, .bed, or .narrowPeak (the input annotated); else TSV on stdout."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,47 +24,70 @@ def add_to(app: typer.Typer) -> None:
 
 def predict(
     context: typer.Context,
-    source: Annotated[
-        str, typer.Argument(metavar="FILE|REGION", help="FASTA, BED, narrowPeak, CSV, TSV, Parquet, or a region.")
-    ],
+    source: Annotated[str, typer.Argument(metavar="FILE|REGION|-", help=_SOURCE)],
     *,
     model: Annotated[str | None, typer.Option(metavar="RUN", help="Run folder; the shipped model if absent.")] = None,
     genome: Annotated[Path | None, typer.Option(metavar="FA", help="Genome (FASTA or 2bit) for regions.")] = None,
     assembly: Annotated[str, typer.Option(help="What the genome is said to be.")] = "GRCh38",
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=".tsv, .csv, .parquet; else TSV on stdout.")
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=_OUT)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Whose probability is a BED's score; else the first task's.")
+    ] = None,
+    base_rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[TASK=]SHARE", help="Share of positives to correct probabilities to. Repeatable."),
     ] = None,
     combine: Annotated[str, typer.Option(help="Windows of a long sequence: mean or max of their logits.")] = "mean",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 (faster where the machine has it) or auto.")] = "fp32",
+    skip_unscorable: Annotated[
+        bool, typer.Option("--skip-unscorable", help="List rows of only N, or too short, apart.")
+    ] = False,
 ) -> None:
     """Score sequences or regions with a model.
 
-    Writes logits and calibrated probabilities per task, both strands averaged. A sequence longer than
-    the model's window is covered by windows that overlap by half.
+    Writes logits, calibrated probabilities and percentiles (among the model's background) per task, both
+    strands averaged. A sequence longer than the model's window is covered by windows that overlap by half.
     """
-    import polars as pl
-
+    from encre.predict.base_rate import read_base_rate
     from encre.predict.inputs import check_source, read_inputs
-    from encre.predict.outputs import check_output, write_table, write_text
-    from encre.predict.predictor import check_combine, load
+    from encre.predict.outputs import check_output
+    from encre.predict.region_outputs import FORMS, bed_task, check_regions
+    from encre.predict.scores import Scoring
 
     session = session_of(context)
-    check_combine(combine)
-    check_output(out)
+    how = Scoring(combine, precision, read_base_rate(base_rate), skip_unscorable)
+    check_output(out, forms=FORMS)
     check_source(source)  # a wrong name is said at once, before torch is loaded
+    from encre.predict.predictor import load
+
     predictor = load(model, device=session.device or "auto")
+    scored_task = bed_task(predictor, task, out)
     for line in predictor.introduction:
         session.say(line)
-    records = read_inputs(
-        source, genome=genome, assembly=assembly, width=predictor.region_width, progress=session.progress
-    )
-    table = predictor.predict(records, combine=combine, progress=session.progress).with_columns(
-        pl.lit(predictor.name).alias("model")
-    )
-    if out is None and not session.json:
-        write_text(table)
-        return
+    width, progress = predictor.region_width, session.progress
+    records = read_inputs(source, genome=genome, assembly=assembly, width=width, progress=progress)
+    check_regions(records, out)
+    scores = predictor.score(records, how, progress=progress)
+    _hand_over(session, scores, predictor=predictor, out=out, task=scored_task)
+
+
+def _hand_over(session: Session, scores: Scores, *, predictor: Predictor, out: Path | None, task: str | None) -> None:
+    """Write the output file, or put the table on stdout; list apart what could not be scored."""
+    from encre.predict.outputs import with_model, write_text
+    from encre.predict.region_outputs import write_scores, write_unscorable
+
+    summary = {"model": predictor.describe(), "rows": scores.table.height, "counts": scores.counts._asdict()}
     if out is not None:
-        write_table(table, out)
-    summary = {"model": predictor.describe(), "rows": table.height, "out": str(out) if out else None}
-    rows = {} if out else {"predictions": table.to_dicts()}
-    session.show(summary | rows, lambda console: console.print(f"{table.height:,} rows in {out}"))
+        write_scores(scores, out, predictor=predictor, task=task)
+        apart = write_unscorable(scores, out)
+        summary |= {"out": str(out), "score_task": task, "unscorable": apart}
+        session.show(summary, lambda console: console.print(f"{scores.table.height:,} rows in {out}"))
+        return
+    for name, reason in scores.unscorable.select("name", "reason").iter_rows():
+        session.say(f"Not scored: {name}: {reason}")
+    table = with_model(scores.table, predictor.name)
+    if session.json:
+        apart = scores.unscorable.to_dicts()
+        session.show(summary | {"out": None, "unscorable": apart, "predictions": table.to_dicts()}, lambda _: None)
+    else:
+        write_text(table)

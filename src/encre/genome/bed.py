@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -86,7 +86,13 @@ def canonical_names(frame: pl.DataFrame, assembly: Assembly | None) -> pl.DataFr
     return frame.with_columns(pl.Series("chrom", renamed, dtype=frame["chrom"].dtype).gather(numbers))
 
 
-def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, where: object) -> None:
+def check_bounds(
+    frame: pl.DataFrame,
+    lengths: Mapping[str, int] | None,
+    *,
+    where: object,
+    columns: tuple[int, int, int] | None = (1, 2, 3),
+) -> None:
     """Refuse an interval that is empty, reversed, negative, off its chromosome, or on an unknown one.
 
     Parameters
@@ -97,6 +103,8 @@ def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, wher
         Chromosome name -> length in bases; None or empty checks the interval alone.
     where
         The file, for the message.
+    columns
+        In which of its columns (1-based) chromosome, start and end stand; None for columns that have names.
 
     Raises
     ------
@@ -106,8 +114,9 @@ def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, wher
         Naming file and line, with the nearest known name.
     """
     start, end = frame["start"].to_numpy(), frame["end"].to_numpy()
-    _refuse(frame, start < 0, "the start is negative", where=where)
-    _refuse(frame, end <= start, "the end is not beyond the start", where=where)
+    place_of = _Place(where, columns)
+    _refuse(frame, start < 0, "the start is negative", place_of=place_of)
+    _refuse(frame, end <= start, "the end is not beyond the start", place_of=place_of)
     if not lengths:
         return
     numbers, names = categories(frame["chrom"])
@@ -116,14 +125,27 @@ def check_bounds(frame: pl.DataFrame, lengths: Mapping[str, int] | None, *, wher
         row = int(np.argmax(limit < 0))
         raise UnknownChromosomeError(
             f"the chromosome '{names[numbers[row]]}' is not in the genome",
-            where=_line(frame, row, where, column=1),
+            where=place_of(frame, row, column=0),
             remedy=nearest(names[numbers[row]], list(lengths)[:30]),
         )
-    _refuse(frame, end > limit, "the interval reaches beyond its chromosome", where=where, limit=limit)
+    _refuse(frame, end > limit, "the interval reaches beyond its chromosome", place_of=place_of, limit=limit)
+
+
+class _Place(NamedTuple):
+    """Says where in a file a row stands."""
+
+    where: object
+    columns: tuple[int, int, int] | None
+
+    def __call__(self, frame: pl.DataFrame, row: int, *, column: int) -> str:
+        """The place of a row's chromosome (0), start (1) or end (2)."""
+        if "line" not in frame.columns:
+            return f"{self.where}, row {row + 1:,}"
+        return place(self.where, int(frame["line"][row]), column=self.columns[column] if self.columns else None)
 
 
 def _refuse(
-    frame: pl.DataFrame, bad: np.ndarray, what: str, *, where: object, limit: np.ndarray | None = None
+    frame: pl.DataFrame, bad: np.ndarray, what: str, *, place_of: _Place, limit: np.ndarray | None = None
 ) -> None:
     if not bad.any():
         return
@@ -131,17 +153,11 @@ def _refuse(
     chrom, start, end = (frame[name][row] for name in ("chrom", "start", "end"))
     raise IntervalError(
         what,
-        where=_line(frame, row, where, column=2 if start < 0 else 3),
+        where=place_of(frame, row, column=1 if start < 0 else 2),
         expected=f"an end of at most {limit[row]:,}" if limit is not None else "",
         got=f"{chrom} {start} {end}",
         remedy="Is the file of another assembly?" if limit is not None else "Correct or remove the line.",
     )
-
-
-def _line(frame: pl.DataFrame, row: int, where: object, *, column: int) -> str:
-    if "line" not in frame.columns:
-        return f"{where}, row {row + 1:,}"
-    return place(where, int(frame["line"][row]), column=column)
 
 
 def _refuse_count(path: str | Path, line: int, fields: list[str]) -> None:

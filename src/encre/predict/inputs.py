@@ -1,33 +1,36 @@
-"""What can be scored: FASTA, BED, narrowPeak, CSV, TSV, Parquet, or a region string -> :class:`Records`.
+"""What can be scored: FASTA, BED, narrowPeak, GFF, tables, or region strings -> :class:`Records`.
 
-The form is told from the content first (``>`` is FASTA, ``PAR1`` is Parquet) and from the name second.
-Regions need a genome; they are checked against its chromosomes before anything is scored.
+Regions need a genome; they are checked against its chromosomes before anything is scored. What a region becomes is
+said in :mod:`encre.predict.policy`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from encre.errors import ConfigError, FormatError, MissingFileError, SequenceError, nearest
-from encre.files import explain_damage, open_plain, read_bytes
+from encre.errors import ConfigError, EncreError, FormatError, MissingFileError, SequenceError
+from encre.files import explain_full_disk
+from encre.predict.forms import REGION, form_of
+from encre.predict.table_input import read_any_table
 from encre.progress import SILENT, Progress
+from encre.sequence.flat import take_flat
+from encre.tables import categories, place
 
 if TYPE_CHECKING:
     from encre.genome.intervals import Interval
     from encre.genome.store import Genome
 
-_REGION = re.compile(r"^[^\s:/\\]+:[\d,]+-[\d,]+(:[+-])?$")
-_NAME_COLUMNS = ("name", "id", "accession", "element")
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
+STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Records:
         (N,) the intervals that were asked for, 0-based half-open, or None.
     source
         What error messages call the input.
+    padded
+        (N,) how many of a row's bases lie off its chromosome's ends and are N for that, or None.
+    peaks
+        (N,) lines of the narrowPeak file that the rows come from, or None.
     """
 
     names: Sequence[str]
@@ -53,9 +60,23 @@ class Records:
     start: np.ndarray | None = None
     end: np.ndarray | None = None
     source: str = "the sequences"
+    padded: np.ndarray | None = None
+    peaks: pl.Series | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def take(self, rows: np.ndarray) -> Records:
+        """Some of the rows (B,), in that order."""
+        codes, offsets = take_flat(self.codes, self.offsets, rows)
+        kept = {
+            name: None if value is None else value[rows]
+            for name, value in (("start", self.start), ("end", self.end), ("padded", self.padded))
+        }
+        chrom = None if self.chrom is None else [self.chrom[row] for row in rows]
+        peaks = None if self.peaks is None else self.peaks.gather(rows)
+        names = [self.names[row] for row in rows]
+        return replace(self, names=names, codes=codes, offsets=offsets, chrom=chrom, peaks=peaks, **kept)
 
     @classmethod
     def from_sequences(
@@ -92,8 +113,8 @@ def read_inputs(
     Parameters
     ----------
     source
-        A file (FASTA, BED, narrowPeak, CSV, TSV, Parquet; plain or gzip) or a 1-based inclusive region
-        such as ``"chr1:1,001-2,000"``.
+        A file (FASTA, BED, narrowPeak, broadPeak, GFF, GTF, CSV, TSV, Parquet, or region strings, one a line; plain
+        or gzip), ``"-"`` for stdin, or a 1-based inclusive region such as ``"chr1:1,001-2,000"``.
     genome
         FASTA or 2bit file, or an open genome; needed for regions.
     assembly
@@ -107,19 +128,30 @@ def read_inputs(
     MissingFileError, FormatError, IntervalError, UnknownChromosomeError, SequenceError
         Naming the file and, where there is one, the line.
     """
-    path = Path(source)
     check_source(source)
-    if not path.exists():
-        from encre.genome.intervals import Interval
+    if str(source) == STDIN:
+        with _stdin_as_file() as path:
+            return replace(_read(path, genome, assembly=assembly, width=width, progress=progress), source="stdin")
+    if Path(source).exists():
+        return _read(Path(source), genome, assembly=assembly, width=width, progress=progress)
+    from encre.genome.intervals import Interval
 
-        interval = Interval.from_region(str(source))
-        opened = open_genome(genome, assembly=assembly, why=f"the region {source}", progress=progress)
-        return from_intervals([interval], opened, width=width, source=str(source))
+    interval = Interval.from_region(str(source))
+    opened = open_genome(genome, assembly=assembly, why=f"the region {source}", progress=progress)
+    return from_intervals([interval], opened, width=width, source=str(source))
+
+
+def _read(
+    path: Path, genome: str | Path | Genome | None, *, assembly: str, width: int | None, progress: Progress
+) -> Records:
     form = form_of(path)
     if form == "fasta":
         return read_fasta(path)
-    if form == "table":
-        return read_sequence_table(path)
+    if form in ("table", "parquet"):
+        table = read_any_table(path, parquet=form == "parquet")
+        if table.has_sequences:
+            names = [name or f"row_{row}" for row, name in enumerate(table.names().to_list(), start=1)]
+            return Records.from_sequences(table.sequences(), names, source=str(path))
     from encre.predict.regions import read_regions
 
     opened = open_genome(genome, assembly=assembly, why=f"the regions of {path}", progress=progress)
@@ -127,55 +159,32 @@ def read_inputs(
 
 
 def check_source(source: str | Path) -> None:
-    """Refuse a source that is neither a file nor reads as a region."""
+    """Refuse a source that is neither a file nor stdin nor reads as a region."""
+    if str(source) == STDIN:
+        return
     if Path(source).is_dir():
         raise MissingFileError("a folder stands where a file was expected", where=source)
-    if not Path(source).exists() and not _REGION.match(str(source)):
+    if not Path(source).exists() and not REGION.fullmatch(str(source)):
         raise MissingFileError(
             "there is no such file, and it does not read as a region",
             where=source,
-            remedy="Give a FASTA, BED, CSV, TSV or Parquet file, or a region such as chr1:1000-2000.",
+            remedy="Give a FASTA, BED, GFF, CSV, TSV or Parquet file, a region such as chr1:1000-2000, or - (stdin).",
         )
 
 
-def form_of(path: Path) -> str:
-    """``"fasta"``, ``"table"`` or ``"bed"``, told from the first bytes and the name.
-
-    Raises
-    ------
-    FormatError
-        When the file is empty, or nothing fits.
-    """
-    with explain_damage(path), open_plain(path) as handle:
-        start = handle.read(65536)
-    if not start.strip():
-        raise FormatError("the file is empty", where=path, remedy="Check that it was written or downloaded whole.")
-    if start[:4] == b"PAR1":
-        return "table"
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bgz")]
-    suffix = suffixes[-1] if suffixes else ""
-    if start.lstrip()[:1] in b">;" or suffix in (".fa", ".fasta", ".fna"):
-        return "fasta"
-    if suffix in (".bed", ".narrowpeak", ".broadpeak"):
-        return "bed"
-    if b"\0" in start:
-        raise _not_readable(path)
-    first = start.splitlines()[0].decode("utf-8", "replace").lower()
-    if "sequence" in re.split(r"[,\t;]", first.strip()):
-        return "table"
-    if re.match(r"^(chrom\t|track |browser |#)|^\S+\t\d+\t\d+", first):
-        return "bed"
-    if suffix in _SEPARATORS:
-        return "table"
-    raise _not_readable(path)
-
-
-def _not_readable(path: Path) -> FormatError:
-    return FormatError(
-        "this is none of the forms that can be scored",
-        where=path,
-        expected="FASTA, BED, narrowPeak, or CSV/TSV/Parquet with a column 'sequence'",
-    )
+@contextlib.contextmanager
+def _stdin_as_file() -> Iterator[Path]:
+    """What comes in on stdin, as a file for as long as it is read; messages call it ``stdin``."""
+    with tempfile.TemporaryDirectory(prefix="encre-stdin-") as folder:
+        path = Path(folder) / "stdin"
+        with explain_full_disk(path), path.open("wb") as handle:
+            shutil.copyfileobj(sys.stdin.buffer, handle)
+        try:
+            yield path
+        except EncreError as error:
+            words = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
+            what, where = (str(text).replace(str(path), "stdin") for text in (error.what, error.where))
+            raise type(error)(what, where=where, **words) from None
 
 
 def open_genome(genome: str | Path | Genome | None, *, assembly: str, why: str, progress: Progress) -> Genome:
@@ -215,22 +224,42 @@ def gather(
     source: str,
 ) -> Records:
     """Records of checked intervals (N,), each widened to ``width`` around its centre where it is narrower."""
-    first, last = start, end
+    first, last, padded = start, end, np.zeros(len(start), np.int64)
     if width is not None:
         narrow = (end - start) <= width
         centred = (start + end) // 2 - width // 2
         first, last = np.where(narrow, centred, start), np.where(narrow, centred + width, end)
+        numbers, found = categories(pl.Series(chrom, dtype=pl.String))
+        length = np.array([genome.lengths[genome.name_of(name) or name] for name in found], np.int64)[numbers]
+        padded = np.maximum(-first, 0) + np.maximum(last - length, 0)
     codes, offsets = genome.gather(chrom, first, last, pad="N")
     if names is None:
         names = [f"{c}:{s + 1}-{e}" for c, s, e in zip(chrom, start, end, strict=True)]
-    return Records(names, codes, offsets, chrom, start, end, source)
+    return Records(names, codes, offsets, chrom, start, end, source, padded)
 
 
 def read_fasta(path: Path) -> Records:
-    """Read a FASTA, plain or gzip; names are the first words of the headers."""
+    """Read a FASTA, plain or gzip; names are the first words of the headers.
+
+    Raises
+    ------
+    FormatError
+        As :func:`encre.genome.fasta.read_fasta`, and when a name stands twice: rows could not be told apart.
+    """
     from encre.genome import fasta
 
     found = fasta.read_fasta(path)
+    if len(set(found.names)) < len(found.names):
+        seen: dict[str, int] = {}
+        for name, line in zip(found.names, found.lines, strict=True):
+            if name in seen:
+                raise FormatError(
+                    f"the name '{name}' stands twice",
+                    where=place(path, line),
+                    got=f"first in line {seen[name]:,}",
+                    remedy="A name is the header's first word; rename one of the records.",
+                )
+            seen[name] = line
     return Records(found.names, found.codes, found.offsets, source=str(path))
 
 
@@ -243,68 +272,3 @@ def _encode(texts: list[str], source: str) -> tuple[np.ndarray, np.ndarray]:
     except SequenceError as error:
         said = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
         raise SequenceError(error.what, where=source, **said) from None
-
-
-def read_sequence_table(path: Path) -> Records:
-    """Read a CSV, TSV or Parquet with a column ``sequence`` and, if it has one, ``name`` or ``id``."""
-    frame = _read_parquet(path) if read_magic(path) == b"PAR1" else _read_text_table(path)
-    by_lower = {column.lower(): column for column in frame.columns}
-    if "sequence" not in by_lower:
-        raise FormatError(
-            "the table has no column 'sequence'", where=path, got=f"columns {', '.join(frame.columns)}",
-            remedy=nearest("sequence", frame.columns) if len(frame.columns) < 20 else "",
-        )  # fmt: skip
-    if frame.height == 0:
-        raise FormatError("the table has a header and no rows", where=path)
-    sequences = frame[by_lower["sequence"]].cast(pl.String)
-    empty = (sequences.is_null() | (sequences.str.len_bytes() == 0)).arg_true()
-    if len(empty):
-        raise SequenceError("the sequence is empty", where=f"{path}, row {int(empty[0]) + 1} after the header")
-    named = next((by_lower[c] for c in _NAME_COLUMNS if c in by_lower), None)
-    names = frame[named].cast(pl.String).fill_null("").to_list() if named else None
-    if names is None:
-        names = [f"row_{i + 1}" for i in range(frame.height)]
-    return Records.from_sequences(sequences.str.strip_chars().to_list(), names, source=str(path))
-
-
-def read_magic(path: Path) -> bytes:
-    """The first four bytes as they lie on disk."""
-    with path.open("rb") as handle:
-        return handle.read(4)
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise FormatError(f"the Parquet file cannot be read ({error})", where=path) from error
-
-
-def _read_text_table(path: Path) -> pl.DataFrame:
-    """A delimited text table, every column as text; a wrong column count names its line."""
-    content = read_bytes(path)
-    try:
-        head = content[: content.find(b"\n") + 1 or None].decode("utf-8")
-    except UnicodeDecodeError:
-        raise _not_readable(path) from None
-    separator = "\t" if "\t" in head else ","
-    try:
-        return pl.read_csv(content, separator=separator, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        raise _first_ragged_line(path, content, separator) or FormatError(
-            f"not a table ({str(error).splitlines()[0]})", where=path
-        ) from error
-
-
-def _first_ragged_line(path: Path, content: bytes, separator: str) -> FormatError | None:
-    rows = csv.reader(io.StringIO(content.decode("utf-8", "replace"), newline=""), delimiter=separator)
-    expected = len(next(rows, []))
-    for row in rows:
-        if row and len(row) != expected:
-            return FormatError(
-                "wrong number of columns",
-                where=f"{path}, line {rows.line_num}",
-                expected=f"{expected} as in the header",
-                got=f"{len(row)}",
-            )
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,26 +11,31 @@ import polars as pl
 from encre.errors import ConfigError, FolderError
 from encre.files import staged_file
 
-_FORMS = (".tsv", ".csv", ".parquet")
+TABLES = (".tsv", ".csv", ".parquet")
 
 
-def check_output(path: str | Path | None) -> None:
+def check_output(path: str | Path | None, *, forms: Sequence[str] = TABLES) -> None:
     """Refuse an output name that cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path
+        Where the output should go; None for stdout.
+    forms
+        Endings that can be written, whatever their case.
 
     Raises
     ------
     ConfigError
-        When the ending is none of .tsv, .csv, .parquet.
+        When the ending is none of them.
     FolderError
         When a folder stands there.
     """
     if path is None:
         return
     path = Path(path)
-    if path.suffix.lower() not in _FORMS:
-        raise ConfigError(
-            f"the output '{path}' has no known form", expected=", ".join(_FORMS), got=f"'{path.suffix}'"
-        )
+    if path.suffix.lower() not in (form.lower() for form in forms):
+        raise ConfigError(f"the output '{path}' has no known form", expected=", ".join(forms), got=f"'{path.suffix}'")
     if path.is_dir():
         raise FolderError("a folder stands where the output file should go", where=path, remedy="Name a file.")
 
@@ -52,5 +58,14 @@ def write_text(table: pl.DataFrame) -> None:
 
 def as_text(table: pl.DataFrame, *, separator: str = "\t") -> str:
     """The table as delimited text with a header; numbers with six significant digits, nothing for null."""
-    rounded = table.with_columns(pl.selectors.float().round_sig_figs(6))
-    return rounded.write_csv(separator=separator)
+    return rounded(table).write_csv(separator=separator)
+
+
+def rounded(table: pl.DataFrame) -> pl.DataFrame:
+    """Its numbers with the six significant digits that a text shows."""
+    return table.with_columns(pl.selectors.float().round_sig_figs(6))
+
+
+def with_model(table: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The table with a last column ``model``: a row says who scored it, also when files are joined."""
+    return table.with_columns(pl.lit(name).alias("model"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -13,16 +13,18 @@ import polars as pl
 from encre.errors import ConfigError, MissingFileError, SequenceError
 from encre.evaluation.calibration import BaseRate, Calibration
 from encre.predict.inputs import Records
-from encre.predict.tiling import Tiles, combine_tiles, tile
+from encre.predict.policy import N_RICH, TOO_SHORT, Counts, news, reasons
+from encre.predict.scores import Combine, Scores, Scoring, place_columns, unscorable_table
+from encre.predict.tiling import combine_tiles, tile
 from encre.progress import SILENT, Progress
 from encre.sequence.alphabet import n_share
 from encre.sequence.flat import blocks
 from encre.tasks import TaskSet
 
 if TYPE_CHECKING:
+    from encre.models.device import Precision
     from encre.models.model import EnhancerModel
 
-Combine = Literal["mean", "max"]
 
 DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "assets" / "default_model"
 
@@ -32,8 +34,8 @@ DEFAULT_LIMITS = (
     "for those, and give the run with --model."
 )
 
-#: Records are scored in blocks of about this many bases, which bounds memory whatever the input's size.
-_BLOCK_BASES = 50_000_000
+#: Records are scored in blocks of about this many bases: memory stays bounded, and progress moves.
+_BLOCK_BASES = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Predictor:
         size, data = self.manifest.get("parameters"), self.manifest.get("dataset", {}).get("name", "")
         about = f"{self.manifest.get('model', 'model')}, {size:,} parameters" if size else "model"
         lines = [f"Model: {self.name} ({about}{f', trained on {data}' if data else ''})"]
+        lines.append(self._context)
         if self.is_default:
             lines.append(DEFAULT_LIMITS)
         if missing := [n for n in self.classified if n not in self.calibrated]:
@@ -104,6 +107,15 @@ class Predictor:
         if self.calibrated and not self.ranked:
             lines.append("No background in this run: percentiles are left empty. `encre evaluate RUN` stores one.")
         return lines
+
+    @property
+    def _context(self) -> str:
+        """How much sequence around a region the model is given."""
+        if self.region_width:
+            return f"Context: windows of {self.window:,} bp; a narrower region is widened around its centre."
+        least, most = (self.manifest["sequence"].get(f"{end}_length") or 0 for end in ("min", "max"))
+        trained = f"{most:,} bp" if least in (0, most) else f"{least:,} to {most:,} bp"
+        return f"Context: a region is read as it is, without what lies around it (trained on {trained})."
 
     @property
     def classified(self) -> list[str]:
@@ -198,7 +210,9 @@ class Predictor:
         sequences: Records | Sequence[str] | Iterable[str] | str,
         *,
         names: Sequence[str] | None = None,
-        combine: Combine | str = "mean",
+        combine: Combine = "mean",
+        precision: Precision = "fp32",
+        base_rate: BaseRate | None = None,
         progress: Progress = SILENT,
     ) -> pl.DataFrame:
         """Score sequences; both strands are averaged.
@@ -209,105 +223,128 @@ class Predictor:
             Strings, one string, or :class:`~encre.predict.inputs.Records`.
         names
             (N,) names, when strings are given.
-        combine
-            How the windows of a sequence longer than :attr:`window` become one row: ``"mean"`` or
-            ``"max"`` of their logits. The windows overlap by half; those of only N are left out.
+        combine, precision, base_rate, progress
+            As in :meth:`score`.
 
         Returns
         -------
         pl.DataFrame
-            (N rows) ``name``, ``chrom``, ``start``, ``end`` where known (0-based half-open), ``length``
-            in bases, ``n_share``, ``windows``, then ``logit_<task>`` and ``probability_<task>``
-            (calibrated; null where the model has no calibration), in the tasks' order.
+            (N rows), the table of :meth:`score`.
 
         Raises
         ------
         SequenceError
             When a sequence is only N, or shorter than the model can read; the message names it.
         """
-        check_combine(combine)
         if isinstance(sequences, str):
             sequences = [sequences]
         records = sequences if isinstance(sequences, Records) else Records.from_sequences(sequences, names)
-        length = np.diff(records.offsets)
-        unknown = self._check(records, length)
+        how = Scoring(combine=combine, precision=precision, base_rate=base_rate)
+        return self.score(records, how, progress=progress).table
+
+    def score(self, records: Records, how: Scoring | None = None, *, progress: Progress = SILENT) -> Scores:
+        """Score records, and count what was special about them (see :mod:`encre.predict.policy`).
+
+        Returns
+        -------
+        Scores
+            Whose table has a row a scored record: ``name``, ``chrom``, ``start``, ``end`` where known (0-based
+            half-open), ``length`` in bases, ``n_share``, ``windows``, then ``logit_<task>``, ``probability_<task>``
+            (calibrated) and ``percentile_<task>`` (among the background that the model carries), each in the tasks'
+            order. Probability and percentile are null where the model has none; regression tasks have no probability.
+
+        Raises
+        ------
+        SequenceError
+            When a record cannot be scored and ``how`` does not say to skip it, or none can; the message names it.
+        ConfigError
+            When ``how`` asks for what does not exist.
+        """
+        how = how or Scoring()
+        self.probabilities(np.empty((0, len(self.tasks)), np.float32), base_rate=how.base_rate)  # refused at once
+        asked, length = records, np.diff(records.offsets)
+        share = n_share(records.codes, records.offsets)
+        reason = reasons(length, share, shortest=self.shortest)
+        apart = np.flatnonzero(reason != "")
+        if len(apart):
+            if not how.skip_unscorable or len(apart) == len(records):
+                raise self._cannot_score(records, apart, reason)
+            kept = np.flatnonzero(reason == "")
+            records, length, share = records.take(kept), length[kept], share[kept]
+        logits, windows = self._logits(records, how, progress=progress)
+        counts = self._count(records, share, windows=windows, unscorable=len(apart))
+        trained_from = int(self.manifest["sequence"].get("min_length") or 0)
+        for line in news(counts, window=self.window, trained_from=trained_from, combine=how.combine):
+            progress.say(line)
+        special = {"length": length, "n_share": share.astype(np.float32), "windows": windows}
+        table = self._table(records, special, logits=logits, base_rate=how.base_rate)
+        return Scores(table, unscorable_table(asked, apart, reason=reason), counts, records)
+
+    def _logits(self, records: Records, how: Scoring, *, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (N, K), and of how many windows each row is made (N,)."""
+        from encre.models.inference import predict_logits
+
+        precision = cast("Precision", how.precision)  # `Scoring` has checked it
         logits = np.empty((len(records), len(self.tasks)), np.float32)
         windows = np.ones(len(records), np.int64)
         with progress.track("predict", len(records), "seq") as advance:
             for first, last in blocks(records.offsets, _BLOCK_BASES):
                 tiles = tile(records.codes, records.offsets[first : last + 1], window=self.window)
-                logits[first:last] = combine_tiles(self._logits(tiles), tiles, how=str(combine))
+                found = predict_logits(self.model, tiles.codes, tiles.offsets, both_strands=True, precision=precision)
+                logits[first:last] = combine_tiles(found, tiles, how=str(how.combine))
                 windows[first:last] = tiles.per_sequence
                 advance(last - first, "")
-        self._say_what_was_special(length, windows, combine=str(combine), progress=progress)
-        return self._table(records, length, unknown, windows=windows, logits=logits)
+        return logits, windows
 
-    def _logits(self, tiles: Tiles) -> np.ndarray:
-        from encre.models.inference import predict_logits
+    def _cannot_score(self, records: Records, rows: np.ndarray, reason: np.ndarray) -> SequenceError:
+        """The error for the first of these rows that cannot be scored."""
+        first = int(rows[0])
+        short = reason[first] == TOO_SHORT
+        more = f" ({len(rows) - 1:,} more rows cannot be scored.)" if len(rows) > 1 else ""
+        return SequenceError(
+            f"'{records.names[first]}' {'is' if short else 'holds'} {reason[first]}",
+            where=records.source,
+            expected=f"{self.shortest} bases or more" if short else "",
+            got=f"{records.offsets[first + 1] - records.offsets[first]}" if short else "",
+            remedy=f"Remove it from the input, or list such rows apart with --skip-unscorable.{more}",
+        )
 
-        return predict_logits(self.model, tiles.codes, tiles.offsets, both_strands=True)
-
-    def _check(self, records: Records, length: np.ndarray) -> np.ndarray:
-        """Refuse what cannot be scored; returns the share of N (N,)."""
-        short = np.flatnonzero(length < self.shortest)
-        if len(short):
-            raise SequenceError(
-                f"'{records.names[short[0]]}' is shorter than the model can read",
-                where=records.source,
-                expected=f"{self.shortest} bases or more",
-                got=f"{length[short[0]]}",
-                remedy="Remove it from the input." + _and_more(short),
-            )
-        share = n_share(records.codes, records.offsets)
-        hidden = np.flatnonzero(share >= 1)
-        if len(hidden):
-            raise SequenceError(
-                f"'{records.names[hidden[0]]}' holds only N (no A, C, G or T)",
-                where=records.source,
-                remedy="Remove it from the input." + _and_more(hidden),
-            )
-        return share
-
-    def _say_what_was_special(
-        self, length: np.ndarray, windows: np.ndarray, *, combine: str, progress: Progress
-    ) -> None:
-        tiled = int((windows > 1).sum())
-        if tiled:
-            progress.say(
-                f"{tiled:,} of {len(length):,} sequences are longer than the model's {self.window:,} bp: each was "
-                f"covered by windows that overlap by half, and its row holds the {combine} of their logits "
-                "(column 'windows' counts them)."
-            )
-        trained_from = int(self.manifest["sequence"].get("min_length") or 0)
-        if self.region_width is None and (short := int((length < trained_from).sum())):
-            progress.say(
-                f"{short:,} of {len(length):,} sequences are shorter than the {trained_from:,} bp that the model "
-                "was trained on; take their values with care."
-            )
+    def _count(self, records: Records, share: np.ndarray, *, windows: np.ndarray, unscorable: int) -> Counts:
+        length = np.diff(records.offsets)
+        widened = 0
+        if self.region_width and records.start is not None and records.end is not None:
+            widened = int((records.end - records.start < self.region_width).sum())
+        return Counts(
+            rows=len(records) + unscorable,
+            scored=len(records),
+            unscorable=unscorable,
+            widened=widened,
+            padded=0 if records.padded is None else int((records.padded > 0).sum()),
+            tiled=int((windows > 1).sum()),
+            short=int((length < int(self.manifest["sequence"].get("min_length") or 0)).sum()),
+            n_rich=int((share > N_RICH).sum()),
+        )
 
     def _table(
         self,
         records: Records,
-        length: np.ndarray,
-        unknown: np.ndarray,
+        special: dict[str, np.ndarray],
         *,
-        windows: np.ndarray,
         logits: np.ndarray,
+        base_rate: BaseRate | None,
     ) -> pl.DataFrame:
-        columns: dict[str, Any] = {"name": list(records.names)}
-        if records.chrom is not None:
-            columns |= {"chrom": list(records.chrom), "start": records.start, "end": records.end}
-        columns |= {"length": length, "n_share": unknown.astype(np.float32), "windows": windows}
-        for position, name in enumerate(self.tasks.names):
-            columns[f"logit_{name}"] = logits[:, position]
-        known = self.calibrated
-        for name in self.classified:
-            columns[f"probability_{name}"] = pl.repeat(None, len(records), dtype=pl.Float32, eager=True)
-        if known and self.calibration:
-            at = [self.tasks.index(name) for name in known]
-            probabilities = self.calibration.probabilities(logits[:, at], known).astype(np.float32)
-            columns |= {f"probability_{name}": probabilities[:, i] for i, name in enumerate(known)}
-        return pl.DataFrame(columns)
+        probabilities = self.probabilities(logits, base_rate=base_rate)
+        values = {
+            "logit": (self.tasks.names, logits),
+            "probability": (self.classified, probabilities),
+            "percentile": (self.tasks.names, self.percentiles(logits)),
+        }
+        columns = {
+            f"{kind}_{name}": pl.Series(array[:, self.tasks.index(name)], nan_to_null=kind != "logit")
+            for kind, (names, array) in values.items()
+            for name in names
+        }
+        return pl.DataFrame({**place_columns(records), **special, **columns})
 
 
 def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
@@ -337,13 +374,3 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
     model, _, tasks, calibration, manifest = load_model(folder, device=choose_device(device))
     fitted = Calibration.from_dict(calibration, where=folder / "calibration.json") if calibration else None
     return Predictor(model, tasks, fitted, manifest, folder)
-
-
-def check_combine(combine: str) -> None:
-    """Refuse a way of combining windows that does not exist."""
-    if combine not in ("mean", "max"):
-        raise ConfigError("windows of a long sequence are combined by mean or max", got=f"'{combine}'")
-
-
-def _and_more(rows: np.ndarray) -> str:
-    return f" ({len(rows) - 1:,} more like it.)" if len(rows) > 1 else ""
