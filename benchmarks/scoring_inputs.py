@@ -1,0 +1,147 @@
+"""What every side of ``scoring.py`` computes on: one network, its run folder, a synthetic chromosome, variants.
+
+The network is the one that ``peers/network.py`` builds from plain modules: one-hot, convolutions of width 15, 5 and 5
+with 64, 128 and 128 features, pooled by 4 twice, the maximum over positions, ten tasks; 128,330 parameters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import encre
+from encre.models.checkpoint import save_model
+from encre.models.model import EnhancerModel
+from encre.sequence.alphabet import decode
+
+WINDOW = 512
+CNN = encre.CNNConfig(input="one_hot", channels=(64, 128, 128), kernel_sizes=(15, 5, 5), pools=(4, 4, 1))
+CHR22 = 50_818_468
+
+
+def network(config: encre.CNNConfig | encre.CNNLSTMConfig | encre.TransformerConfig = CNN) -> EnhancerModel:
+    """Random weights whose logits lie about 0 and differ between sequences by about 1, as a trained model's do."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = encre.build_model(config, tasks=encre.screen_tasks()).eval()
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, torch.nn.Conv2d):
+                    torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            vectors = model.embed(torch.randint(0, 4, (64, 350), dtype=torch.uint8), torch.full((64,), 350))
+            usual = torch.nn.functional.normalize(vectors.mean(0), dim=0)
+            spread = model.read(vectors).std(0).mean()
+            for head in model.heads.values():
+                head.weight.sub_(torch.outer(head.weight @ usual, usual)).div_(spread)  # pyright: ignore
+                head.bias.zero_()  # pyright: ignore
+    return model
+
+
+def write_plain(model: EnhancerModel, path: Path) -> Path:
+    """The CNN's weights as arrays: ``weight0`` (D, C, width), ``bias0``, … ``weight`` (K, D), ``bias``, ``pools``."""
+    arrays = {"pools": np.array(CNN.pools)}
+    for layer, block in enumerate(model.trunk.blocks):  # pyright: ignore
+        arrays |= {f"weight{layer}": block.conv.weight.detach().squeeze(2), f"bias{layer}": block.conv.bias.detach()}
+    heads = list(model.heads.values())
+    order = model.order.tolist()
+    arrays["weight"] = torch.cat([head.weight.detach() for head in heads])[order]  # pyright: ignore
+    arrays["bias"] = torch.cat([head.bias.detach() for head in heads])[order]  # pyright: ignore
+    np.savez(path, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return path
+
+
+def write_run(model: EnhancerModel, folder: Path) -> Path:
+    """A run folder of fixed windows, calibrated (temperature 1)."""
+    names = list(model.tasks.names)
+    calibration = {
+        "temperatures": dict.fromkeys(names, 1.0),
+        "biases": dict.fromkeys(names, 0.0),
+        "thresholds": dict.fromkeys(names, 0.5),
+        "fitted_on": "valid",
+        "n": dict.fromkeys(names, 100),
+        "reasons": {},
+    }
+    sequence = {"mode": "window", "width": WINDOW, "jitter": 0, "min_length": WINDOW, "max_length": WINDOW}
+    manifest = {"sequence": sequence, "dataset": {"name": "synthetic", "digest": "0" * 64, "path": ""}}
+    return save_model(folder, model, manifest=manifest, calibration=calibration)
+
+
+def random_codes(*shape: int, seed: int = 0) -> np.ndarray:
+    """Random bases."""
+    return np.random.default_rng(seed).integers(0, 4, shape, np.uint8)
+
+
+def like_chr22(length: int) -> np.ndarray:
+    """A chromosome whose N lie as chr22's do: the first fifth, 10 kb at the end, and some gaps between."""
+    codes = random_codes(length, seed=22)
+    codes[: int(length * 10_510_000 / CHR22)] = 4
+    codes[-min(10_000, length // 100) :] = 4
+    for at, size in (
+        (0.224, 100_000),
+        (0.25, 50_000),
+        (0.27, 50_000),
+        (0.32, 50_000),
+        (0.37, 50_000),
+        (0.61, 50_000),
+    ):
+        codes[int(at * length) : int(at * length) + min(size, length // 100)] = 4
+    return codes
+
+
+def write_fasta(codes: np.ndarray, path: Path, *, name: str = "chr22") -> Path:
+    """One chromosome, 60 bases a line."""
+    text = np.frombuffer(b"ACGTN", np.uint8)[codes]
+    whole = len(text) // 60 * 60
+    lines = np.full((whole // 60, 61), ord("\n"), np.uint8)
+    lines[:, :60] = text[:whole].reshape(-1, 60)
+    with path.open("wb") as handle:
+        handle.write(f">{name}\n".encode())
+        handle.write(lines.tobytes())
+        handle.write(text[whole:].tobytes() + b"\n")
+    return path
+
+
+class Variants(NamedTuple):
+    """M variants of a chromosome: 0-based positions (as VCF anchors them), REF and ALT."""
+
+    position: np.ndarray
+    ref: list[str]
+    alt: list[str]
+
+    @property
+    def snv(self) -> np.ndarray:
+        """(M,) which are substitutions of one base."""
+        return np.array([len(r) == len(a) == 1 for r, a in zip(self.ref, self.alt, strict=True)])
+
+
+def variants_on(codes: np.ndarray, count: int, *, seed: int = 1) -> Variants:
+    """Nine in ten substitutions, the rest insertions and deletions of 1 to 10 bases, at sorted places without N."""
+    rng = np.random.default_rng(seed)
+    known = np.flatnonzero(codes < 4)
+    inner = known[(known > 2 * WINDOW) & (known < len(codes) - 2 * WINDOW)]
+    position = np.sort(rng.choice(inner, count, replace=False))
+    ref, alt = [], []
+    for row, at in enumerate(position.tolist()):
+        kind, size = ("snv", 0) if row % 10 else (("insertion", "deletion")[row // 10 % 2], int(rng.integers(1, 11)))
+        taken = codes[at : at + 1 + (size if kind == "deletion" else 0)]
+        base = decode(taken)
+        new = (codes[at] + rng.integers(1, 4)) % 4
+        inserted = decode(rng.integers(0, 4, size, np.uint8)) if kind == "insertion" else ""
+        ref.append(base)
+        alt.append(
+            {"snv": decode(np.array([new], np.uint8)), "insertion": base + inserted, "deletion": base[0]}[kind]
+        )
+    return Variants(position, ref, alt)
+
+
+def write_vcf(found: Variants, path: Path, *, chrom: str, length: int) -> Path:
+    """A VCF 4.2 of the variants."""
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    head = f"##fileformat=VCFv4.2\n##contig=<ID={chrom},length={length}>\n{columns}\n"
+    rows = zip(found.position.tolist(), found.ref, found.alt, strict=True)
+    lines = (f"{chrom}\t{at + 1}\t.\t{ref}\t{alt}\t.\t.\t.\n" for at, ref, alt in rows)
+    path.write_text(head + "".join(lines))
+    return path
