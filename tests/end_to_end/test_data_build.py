@@ -204,3 +204,24 @@ def test_published_leaks_are_found(tmp_path, data):
     assert dataset.audit["leakage"]["rows"]["test"] == 100
     assert dataset.audit["leakage"]["exact"] >= 100
     assert dataset.audit["shortcuts"]["tasks"]["label"]["gc"] > 0.7
+
+
+def test_background_keeps_its_distance_from_elements_of_the_classes_that_were_left_out(toy, encre, tmp_path):
+    """It used to know only the rows that were kept, and put a quarter of the background on other elements."""
+    words = ["--set", 'source.classes=["dELS", "CA-CTCF"]', "--set", 'negatives.kinds=["background"]']
+    words += [
+        "--set",
+        "negatives.per_element=3",
+        "--set",
+        "negatives.max_unmatched=1",
+        "--set",
+        "negatives.distance=20",
+    ]
+    done = encre("data", "build", toy.config, "--out", tmp_path / "set", "-q", *words, "--set", "negatives.max_smd=9")
+    assert done.code == 0, done.err
+    table = pl.read_parquet(tmp_path / "set" / "elements.parquet")
+    new = table.filter(pl.col("kind") == "background")
+    assert new.height > 50
+    registry = pl.DataFrame([(c, int(s), int(e)) for c, s, e, *_ in toy.rows], ["c", "s", "e"], orient="row")
+    pairs = new.join(registry, left_on="chrom", right_on="c")
+    assert not pairs.filter((pl.col("start") < pl.col("e") + 20) & (pl.col("s") - 20 < pl.col("end"))).height

@@ -89,6 +89,8 @@ class TestBed:
         assert (step.rows_in, step.rows_out) == (3, 2)
         assert dict(step.dropped) == {"no row in the side table": 1}
         assert step.notes["of them without an element"] == 1
+        # Background keeps away from the interval without a target, too.
+        assert elements.places.rows() == [("chr1", 0, 10), ("chr2", 5, 20), ("chr1", 3, 9)]
 
     def test_split_column(self, bed):
         text = self.HEADED.replace("brain\n", "brain\tfold\n").replace("NA\n", "NA\tTraining\n")

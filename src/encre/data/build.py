@@ -126,9 +126,14 @@ def _with_negatives(
     progress: Progress,
 ) -> tuple[Rows, list[dict[str, Any]]]:
     """Rows with their negatives, groups, clusters and splits: what has its own place is split, the rest inherits."""
-    taken = elements.table.select("chrom", "start", "end")
     rows, quality = genomic_negatives(
-        rows, elements.tasks, config.negatives, genome=genome, taken=taken, ledger=ledger, progress=progress
+        rows,
+        elements.tasks,
+        config.negatives,
+        genome=genome,
+        taken=elements.places,
+        ledger=ledger,
+        progress=progress,
     )
     rows = _grouped(rows, elements.tasks, ledger)
     if config.clusters is not None or config.split.by == "cluster":

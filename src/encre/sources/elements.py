@@ -28,6 +28,7 @@ COLUMNS = {
     "kind": pl.String,
     "split": pl.String,
 }
+_PLACE = ("chrom", "start", "end")
 SPLITS = ("train", "valid", "test")
 _SPLIT_NAMES = {
     "train": "train",
@@ -59,6 +60,8 @@ class Elements:
         What was read: ``name``, ``sha256``, ``size`` (bytes), ``licence``, ``form``.
     codes, offsets
         The source's own sequences, flat codes uint8 and (N + 1,) int64; None when they come from a genome.
+    left_out
+        ``chrom``, ``start``, ``end`` of elements that the source has and that are no rows; None for none.
     """
 
     table: pl.DataFrame
@@ -67,9 +70,16 @@ class Elements:
     files: list[dict[str, Any]] = field(default_factory=list)
     codes: np.ndarray | None = None
     offsets: np.ndarray | None = None
+    left_out: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return self.table.height
+
+    @property
+    def places(self) -> pl.DataFrame:
+        """``chrom``, ``start``, ``end`` of every element of the source: the rows, then those that were left out."""
+        parts = [self.table] if self.left_out is None else [self.table, self.left_out]
+        return pl.concat(part.select(pl.col(name).cast(COLUMNS[name]) for name in _PLACE) for part in parts)
 
 
 def arrange(table: pl.DataFrame, tasks: TaskSet) -> pl.DataFrame:

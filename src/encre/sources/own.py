@@ -129,18 +129,19 @@ def read_own_bed(settings: BedSettings, *, progress: Progress = SILENT) -> Eleme
     lengths = assembly.lengths
     if Path(settings.genome).is_file():
         lengths = Genome(settings.genome, assembly=settings.assembly, progress=progress).lengths
-    ledger, files = Ledger(), [describe(settings.file, form="BED")]
+    ledger, files, left_out = Ledger(), [describe(settings.file, form="BED")], None
     if settings.labels:
-        table = read_bed(settings.file, assembly=assembly, header="optional").drop("score", "strand")
-        ledger.add("read BED", table.height, table.height)
-        table = _join_labels(table, settings.labels, tasks, split=settings.split_column, ledger=ledger)
+        read = read_bed(settings.file, assembly=assembly, header="optional").drop("score", "strand")
+        ledger.add("read BED", read.height, read.height)
+        table = _join_labels(read, settings.labels, tasks, split=settings.split_column, ledger=ledger)
+        left_out = read.join(table, on="line", how="anti")
         files.append(describe(settings.labels, form="side table of targets"))
     else:
         table = canonical_names(_read_headed_bed(settings, tasks), assembly)
         table = _with_split(table, settings.split_column, where=settings.file)
         ledger.add("read BED", table.height, table.height, notes=_measured(table, tasks))
     check_bounds(table, lengths, where=settings.file)
-    return Elements(arrange(_named(table), tasks), tasks, ledger, files)
+    return Elements(arrange(_named(table), tasks), tasks, ledger, files, left_out=left_out)
 
 
 def read_own_fasta(settings: FastaSettings, *, progress: Progress = SILENT) -> Elements:

@@ -179,7 +179,8 @@ def read_screen(
         ]
     enhancer = table["ccre_class"].is_in(ENHANCER_CLASSES).cast(pl.Float32).alias("enhancer")
     table = arrange(table.with_columns(enhancer, *active).drop("line"), tasks)
-    return Elements(_keep_classes(table, settings, ledger), tasks, ledger, files)
+    kept = _keep_classes(table, settings, ledger)
+    return Elements(kept, tasks, ledger, files, left_out=table.filter(~_of_classes(settings)))
 
 
 def _read_registry(path: str, assembly: Assembly) -> tuple[pl.DataFrame, Registry, Notes]:
@@ -250,12 +251,17 @@ class _Book(NamedTuple):
         self.ledger.add(step, self.rows, self.rows, notes=notes)
 
 
+def _of_classes(settings: ScreenSettings) -> pl.Expr:
+    """Whether an element is of the classes to keep."""
+    return pl.col("ccre_class").is_in(settings.classes) if settings.classes else pl.lit(value=True)
+
+
 def _keep_classes(table: pl.DataFrame, settings: ScreenSettings, ledger: Ledger) -> pl.DataFrame:
     """The elements of the classes to keep; the others are counted class by class."""
     if not settings.classes:
         return table
-    kept = table.filter(pl.col("ccre_class").is_in(settings.classes))
-    rest = table.filter(~pl.col("ccre_class").is_in(settings.classes))["ccre_class"].value_counts().sort("ccre_class")
+    kept = table.filter(_of_classes(settings))
+    rest = table.filter(~_of_classes(settings))["ccre_class"].value_counts().sort("ccre_class")
     if not kept.height:
         raise DataError(
             f"no element is of the classes to keep ({', '.join(settings.classes)})",
