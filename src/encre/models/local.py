@@ -63,6 +63,8 @@ class Level(NamedTuple):
 
         ``padded`` puts zeros at both ends, so that T' = T; otherwise ``half`` positions fall off each end.
         """
+        if not x.shape[1]:
+            return x.new_empty(len(x), 0, len(self.bias))
         image = x.transpose(1, 2).unsqueeze(2)  # channels-last already: nothing is copied
         y = F.conv2d(image, self.weight, self.bias, padding=(0, self.half if padded else 0))
         return y.squeeze(2).transpose(1, 2)
@@ -77,7 +79,7 @@ class Level(NamedTuple):
 
 def pooled(y: Tensor, pool: int) -> Tensor:
     """Maximum over every ``pool`` positions of ``(rows, T, D)``, at least 0."""
-    if pool == 1:
+    if pool == 1 or not y.shape[1]:
         return y
     if rest := -y.shape[1] % pool:
         y = F.pad(y, (0, 0, 0, rest))
@@ -158,7 +160,7 @@ class Padded(NamedTuple):
     @classmethod
     def of(cls, x: Tensor, margin: int, *, fill: float = 0.0) -> Padded:
         """With ``margin`` positions of ``fill`` at both ends."""
-        return cls(F.pad(x, (0, 0, margin, margin), value=fill), margin)
+        return cls(F.pad(x, (0, 0, margin, margin), value=fill).contiguous(), margin)
 
     def runs(self, row: Tensor, start: Tensor, width: int) -> Tensor:
         """Copies ``(B, width, D)`` of the positions from ``start`` (B,) on, of rows ``row`` (B,)."""

@@ -1,13 +1,34 @@
-"""Logits of overlapping windows along a stretch of bases: what a scan of a genome computes."""
+"""Logits of overlapping windows along a stretch of bases: what a scan of a genome computes.
+
+Neighbouring windows share most of their convolutions. They are computed once along the stretch; only what lies so
+near a window's ends that it feels the zeros beyond them is computed again for each window, exactly as the network
+would. What cannot be shared (an LSTM, attention over a window) runs on features that are.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from typing import NamedTuple
 
-from encre.models.device import Precision
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from encre.models.cnn import Convolutions
+from encre.models.cnn_lstm import CNNLSTM
+from encre.models.device import Precision, autocast, choose_precision
 from encre.models.inference import predict_logits
+from encre.models.layers import Extent, Pooling
+from encre.models.local import Level, Levels, Padded
 from encre.models.model import EnhancerModel
+from encre.sequence.alphabet import complement
 from encre.sequence.flat import windows
+
+#: Bases that are computed at a time: their features stay in the processor's cache.
+_BASES = {"cpu": 1 << 14, "cuda": 1 << 20}
+#: Sharing must save at least this share of the multiplications, to pay for its book-keeping.
+_WORTH = 0.8
 
 
 def stretch_logits(
@@ -32,16 +53,198 @@ def stretch_logits(
     both_strands
         Average the logits of both strands.
     precision
-        ``"fp32"`` (exact to 1e-5), ``"bf16"`` or ``"auto"``.
+        ``"fp32"`` (equal to computing each window by itself, to 1e-5), ``"bf16"`` or ``"auto"``.
 
     Returns
     -------
     numpy.ndarray
         ``((G - window) // stride + 1, K)`` float32.
+
+    Raises
+    ------
+    SequenceError
+        When windows are shorter or longer than the model takes.
     """
-    return naive_stretch_logits(
-        model, codes, window=window, stride=stride, both_strands=both_strands, precision=precision
-    )
+    plan = Plan.of(model, window=window, stride=stride)
+    if plan is None:
+        return naive_stretch_logits(
+            model, codes, window=window, stride=stride, both_strands=both_strands, precision=precision
+        )
+    model.check_lengths(np.array([window]))
+    count = (len(codes) - window) // stride + 1
+    found = np.empty((count, len(model.tasks)), np.float32)
+    device = next(model.parameters()).device
+    context = autocast(choose_precision(precision, device), device)
+    together = max(1, (_BASES.get(device.type, 1 << 16) - window) // plan.stride + 1)
+    with torch.inference_mode(), context:
+        for phase in range(min(plan.phases, count)):
+            for first in range(phase, count, together * plan.phases):
+                rows = np.arange(first, count, plan.phases)[:together]
+                piece = codes[first * stride : rows[-1] * stride + window]
+                logits = plan.logits(model, piece, device)
+                if both_strands:
+                    other = np.ascontiguousarray(complement(piece)[::-1])
+                    logits = (logits + plan.logits(model, other, device).flip(0)) / 2
+                found[rows] = logits.cpu().numpy()
+    return found
+
+
+class Plan(NamedTuple):
+    """How windows of one width share their convolutions.
+
+    Parameters
+    ----------
+    levels
+        The trunk's input and convolutions.
+    window, stride
+        Bases; the stride is a whole number of the last level's positions.
+    phases
+        Interleaved series of windows that are ``stride`` apart, each computed by itself.
+    spans
+        For every level from the tokens on, the window's positions that are the stretch's own.
+    """
+
+    levels: Levels
+    window: int
+    stride: int
+    phases: int
+    spans: list[Span]
+
+    @classmethod
+    def of(cls, model: EnhancerModel, *, window: int, stride: int) -> Plan | None:
+        """The plan, or None where windows are as well computed one by one."""
+        trunk = model.trunk
+        if not isinstance(trunk, Convolutions | CNNLSTM):
+            return None
+        levels = Levels(trunk if isinstance(trunk, Convolutions) else trunk.convolutions)
+        step = levels.steps[-1]
+        phases = step // math.gcd(step, stride)
+        spans = [Span(0, window - levels.input.k + 1, window - levels.input.k + 1)]
+        for level in levels.levels:
+            spans.append(spans[-1].above(level))
+        plan = cls(levels, window, stride * phases, phases, spans)
+        if any(span.first >= span.last for span in spans):
+            return None
+        return plan if plan.shared_work() < _WORTH * levels.work(spans[0].length) else None
+
+    def shared_work(self) -> float:
+        """Multiplications a window: its stride's part of the stretch, and both its ends."""
+        total = 0.0
+        for number, level in enumerate(self.levels.levels):
+            below, above = self.spans[number], self.spans[number + 1]
+            ends = above.first * level.pool + below.length - above.last * level.pool
+            total += (self.stride / self.levels.steps[number] + ends) * level.weight.numel()
+        return total
+
+    def logits(self, model: EnhancerModel, codes: np.ndarray, device: torch.device) -> Tensor:
+        """Logits (n, K) float32 of the windows of one piece, on one strand."""
+        count = (len(codes) - self.window) // self.stride + 1
+        tokens = self.levels.tokens(torch.from_numpy(codes).to(device)[None])
+        shared, _ = self.levels.forward(tokens, keep=False)
+        left, right = self._ends(shared, count)
+        span, step = self.spans[-1], self.stride // self.levels.steps[-1]
+        whole = shared[-1][0].contiguous()
+        if isinstance(model.trunk, CNNLSTM):
+            at = torch.arange(count, device=device) * step + span.first
+            middle = Padded(whole[None], 0).runs(torch.zeros_like(at), at, span.last - span.first)
+            features = torch.cat([left, middle, right], dim=1).transpose(1, 2)
+            length = torch.full((count,), span.length, device=device)
+            x, extent = model.trunk.run(features, Extent(length, span.length, full=True))
+            return model.read(model.pooling(x, extent)).float()
+        inside = whole[span.first :]
+        return model.read(_pool(model.pooling, left, inside, right, step=step, width=span.last - span.first)).float()
+
+    def _ends(self, shared: list[Tensor], count: int) -> tuple[Tensor, Tensor]:
+        """The last level's features at both ends of every window, (n, first, D) and (n, length - last, D)."""
+        left = right = shared[0].new_empty(count, 0, shared[0].shape[2])
+        for number, level in enumerate(self.levels.levels):
+            below, above = self.spans[number], self.spans[number + 1]
+            at = torch.arange(count, device=left.device) * (self.stride // self.levels.steps[number])
+            row, x = torch.zeros_like(at), Padded(shared[number].contiguous(), 0)
+            # On the left: zeros, what has changed so far, and the stretch's own as far as it is needed.
+            width = above.first * level.pool
+            own = x.runs(row, at + below.first, max(width + level.half - below.first, 0))
+            near = torch.cat([left, own], dim=1)
+            y = level.convolved(F.pad(near, (0, 0, level.half, 0)), padded=False)
+            left = level.finished(y, near[:, :width] if level.residual else None)
+            # On the right: the stretch's own, what has changed so far, and zeros.
+            begin = above.last * level.pool
+            own = x.runs(row, at + begin - level.half, max(below.last - begin + level.half, 0))
+            near = torch.cat([own, right], dim=1)
+            y = level.convolved(F.pad(near, (0, 0, 0, level.half)), padded=False)
+            right = level.finished(y, near[:, level.half :] if level.residual else None)
+        return left, right
+
+
+class Span(NamedTuple):
+    """Positions of a window at one level: those from ``first`` to ``last`` do not feel the window's ends."""
+
+    first: int
+    last: int
+    length: int
+
+    def above(self, level: Level) -> Span:
+        """At the output of a level."""
+        first = -(-(self.first + level.half) // level.pool)
+        last = (self.last - level.half) // level.pool  # one that pools fewer than the others is the window's own
+        length = -(-self.length // level.pool)
+        return Span(first, last, length)
+
+
+def _pool(pooling: Pooling, left: Tensor, inside: Tensor, right: Tensor, *, step: int, width: int) -> Tensor:
+    """Pooled windows (n, D) of their ends (n, ., D) and the stretch's features (T, D) between.
+
+    Window i's part of the stretch is the ``width`` positions from ``i * step`` on.
+    """
+    count = len(left)
+    if pooling.name == "max":
+        found = _slide(inside, torch.maximum, count=count, step=step, width=width)
+        for end in (left, right):
+            if end.shape[1]:
+                found = torch.maximum(found, end.amax(1))
+        return found
+    if pooling.score is None:
+        total = _slide(inside, torch.add, count=count, step=step, width=width) + left.sum(1) + right.sum(1)
+        return total / (left.shape[1] + width + right.shape[1])
+    # Softmax sums, about one top of the whole piece; in float64, so that no window's weights vanish below another's.
+    scores = [pooling.score(x).double() for x in (left, inside, right)]
+    top = max(float(x.max()) for x in scores if x.numel())
+    weights = [(x - top).exp() for x in scores]
+    parts = [
+        torch.cat([x * weight, weight], dim=-1) for x, weight in zip((left, inside, right), weights, strict=True)
+    ]
+    total = _slide(parts[1], torch.add, count=count, step=step, width=width) + parts[0].sum(1) + parts[2].sum(1)
+    return (total[:, :-1] / total[:, -1:]).float()
+
+
+def _slide(x: Tensor, join, *, count: int, step: int, width: int) -> Tensor:
+    """``join`` over windows of ``x`` (T, D): the ``width`` positions from ``i * step`` on, (count, D).
+
+    Blocks of ``step`` positions are joined first, then runs of blocks by doubling, then what is left over.
+    """
+    whole, rest = divmod(width, step)
+    blocks = x[: (count + whole - 1) * step].unflatten(0, (-1, step)) if whole else x[:0].unflatten(0, (0, step))
+    found: Tensor | None = None
+    run, at, size = _fold(blocks, join), 0, 1  # run[i]: blocks i to i + size
+    while whole:
+        if whole & size:
+            part = run[at : at + count]
+            found = part if found is None else join(found, part)
+            at, whole = at + size, whole - size
+        if whole:
+            run, size = join(run[:-size], run[size:]), 2 * size
+    if rest:
+        begin = (width - rest) // step * step
+        need = begin + (count - 1) * step + rest
+        tail = F.pad(x[begin:need], (0, 0, 0, step - rest)).unflatten(0, (-1, step))[:, :rest]
+        found = _fold(tail, join) if found is None else join(found, _fold(tail, join))
+    assert found is not None, "a window has an inside"
+    return found
+
+
+def _fold(blocks: Tensor, join) -> Tensor:
+    """``join`` over the middle axis of (n, step, D)."""
+    return blocks.amax(1) if join is torch.maximum else blocks.sum(1)
 
 
 def naive_stretch_logits(
