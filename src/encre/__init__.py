@@ -30,6 +30,10 @@ _HOME = {
     "compare": "encre.train.assess",
     "load": "encre.predict.predictor",
     "predict_regions": "encre.predict.regions",
+    "score_variants": "encre.predict.variants",
+    "VariantOptions": "encre.predict.variants",
+    "scan": "encre.predict.scan",
+    "ScanConfig": "encre.predict.scan",
     "design": "encre.interpret.design",
     "write_report": "encre.report.html",
     "EncreError": "encre.errors",
@@ -49,6 +53,10 @@ if TYPE_CHECKING:
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
     from encre.predict.regions import predict_regions as predict_regions
+    from encre.predict.scan import ScanConfig as ScanConfig
+    from encre.predict.scan import scan as scan
+    from encre.predict.variants import VariantOptions as VariantOptions
+    from encre.predict.variants import score_variants as score_variants
     from encre.report.html import write_report as write_report
     from encre.tasks import Task as Task
     from encre.tasks import TaskSet as TaskSet

@@ -15,7 +15,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from encre.cli import data_verbs, design_verbs, fetch_verbs, look_verbs, predict_verbs, search_verbs, train_verbs
+from encre.cli import (
+    data_verbs,
+    design_verbs,
+    fetch_verbs,
+    look_verbs,
+    predict_verbs,
+    scan_verbs,
+    search_verbs,
+    train_verbs,
+    variant_verbs,
+)
 from encre.cli.session import Session
 from encre.errors import EncreError
 
@@ -37,6 +47,8 @@ fetch_verbs.add_to(data_verbs.data)
 search_verbs.add_to(data_verbs.data)
 train_verbs.add_to(app)
 predict_verbs.add_to(app)
+scan_verbs.add_to(app)
+variant_verbs.add_to(app)
 design_verbs.add_to(app)
 look_verbs.add_last_to(app)
 

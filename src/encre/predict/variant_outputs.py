@@ -1,0 +1,166 @@
+"""Scored variants as VCF or BCF with INFO fields, or as a table; what was not scored is listed beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from encre.errors import ConfigError, FolderError
+from encre.genome.store import Genome
+from encre.genome.vcf import SUFFIXES, Definition, extended_header, new_header, with_info, write_vcf
+from encre.predict.outputs import write_table
+from encre.predict.variants import VariantScores
+from encre.sequence.alphabet import decode
+
+_TABLES = (".tsv", ".csv", ".parquet")
+_FIELDS = {
+    "DL": ("delta_logit_", "delta logit of {} (alternative minus reference)"),
+    "DP": ("delta_probability_", "difference of the calibrated probability of {}"),
+    "P": ("p_", "empirical two-sided p of the delta logit of {} among random changes of the same kind"),
+    "Q": ("q_", "Benjamini-Hochberg q of {} over the file"),
+}
+_FOR_PEOPLE = ["line", "record", "allele", "reason", "genome"]
+
+
+def check_variant_output(path: str | Path | None, *, skips: bool = False) -> None:
+    """Refuse an output that cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path
+        ``.vcf``, ``.vcf.gz``, ``.bcf``, ``.tsv``, ``.csv`` or ``.parquet``; None for stdout.
+    skips
+        Whether alleles may be listed apart, which needs a file to stand beside.
+
+    Raises
+    ------
+    ConfigError, FolderError
+        An unknown ending, no name where one is needed, or a folder in its place.
+    """
+    if path is None:
+        if skips:
+            raise ConfigError(
+                "alleles that are skipped are listed in a file beside the output", remedy="Name one with --out."
+            )
+        return
+    if not str(path).lower().endswith((*_TABLES, *SUFFIXES)):
+        raise ConfigError(f"the output '{path}' has no known form", expected=", ".join((*SUFFIXES, *_TABLES)))
+    if Path(path).is_dir():
+        raise FolderError("a folder stands where the output file should go", where=path, remedy="Name a file.")
+
+
+def for_people(table: pl.DataFrame) -> pl.DataFrame:
+    """The scored rows, without the columns that only a writer of VCF needs."""
+    return table.filter(pl.col("reason").is_null()).drop(_FOR_PEOPLE)
+
+
+def write_scores(scores: VariantScores, path: str | Path, genome: Genome) -> Path | None:
+    """Write the scored variants in the form that the ending names.
+
+    A VCF that came from a VCF keeps its header, records and samples, the alleles that were not scored included
+    (their values are missing); one that came from a table or a BED has a record an allele.
+
+    Returns
+    -------
+    Path or None
+        ``<path>.skipped.tsv``, where the alleles that were not scored are listed with the reason; None if there is
+        none (one that an earlier run left is removed).
+    """
+    path = Path(path)
+    if str(path).lower().endswith(_TABLES):
+        write_table(for_people(scores.table), path)
+    else:
+        _write_vcf(scores, path, genome)
+    beside = path.with_name(f"{path.name}.skipped.tsv")
+    skipped = scores.table.filter(pl.col("reason").is_not_null())
+    if not skipped.height:
+        beside.unlink(missing_ok=True)
+        return None
+    write_table(skipped.select("line", "chrom", "pos", "id", "ref", "alt", "reason", "genome"), beside)
+    return beside
+
+
+def info_fields(columns: Sequence[str]) -> dict[str, Definition]:
+    """INFO field by column: ``ENCRE_DL_<task>`` and its kin, with letters that VCF does not allow as ``_``."""
+    found: dict[str, Definition] = {}
+    used: set[str] = set()
+    for kind, (prefix, words) in _FIELDS.items():
+        for column in columns:
+            if column.startswith(prefix):
+                task = column.removeprefix(prefix)
+                name = f"ENCRE_{kind}_" + re.sub(r"[^A-Za-z0-9_.]", "_", task)
+                while name in used:
+                    name += "_"
+                used.add(name)
+                said = words.format(task).replace("\\", "\\\\").replace('"', '\\"')
+                found[column] = Definition(name, f"encre: {said}")
+    return found
+
+
+def _write_vcf(scores: VariantScores, path: Path, genome: Genome) -> None:
+    table, vcf = scores.table, scores.source.vcf
+    fields = info_fields([name for name in table.columns if table[name].null_count() < table.height])
+    names = table["chrom"].unique(maintain_order=True).to_list()
+    contigs = {name: genome.lengths[home] for name in names if (home := genome.name_of(name))}
+    definitions = list(fields.values())
+    if vcf is None:
+        scored = _with_anchors(table.filter(pl.col("reason").is_null()), genome)
+        columns = scored.select("chrom", "pos", "id", "ref", "alt", info=_info(fields))
+        header = new_header(contigs, definitions)
+        write_vcf(
+            path,
+            header,
+            (f"{c}\t{p}\t{i or '.'}\t{r}\t{a}\t.\t.\t{t or '.'}" for c, p, i, r, a, t in columns.iter_rows()),
+        )
+        return
+    by_record = table.group_by("record", maintain_order=True).agg(
+        pl.col("reason").is_null().any().alias("any"), *(_text(column).str.join(",") for column in fields)
+    )
+    texts = by_record.select(
+        pl.when("any").then(_joined({column: pl.col(column) for column in fields}, fields)).otherwise(pl.lit(""))
+    ).to_series()
+    ours = {definition.id for definition in definitions}
+    records = (with_info(line, text, ours) for (_, line), text in zip(vcf.records(), texts, strict=True))
+    write_vcf(path, extended_header(vcf.header, contigs, definitions), records)
+
+
+def _text(column: str) -> pl.Expr:
+    """Values as they stand in a VCF: six significant digits, a point where there is none."""
+    return pl.col(column).round_sig_figs(6).cast(pl.String).fill_null(".")
+
+
+def _info(fields: dict[str, Definition]) -> pl.Expr:
+    return _joined({column: _text(column) for column in fields}, fields)
+
+
+def _joined(values: dict[str, pl.Expr], fields: dict[str, Definition]) -> pl.Expr:
+    parts = [pl.lit(f"{definition.id}=") + values[column] for column, definition in fields.items()]
+    return pl.concat_str(parts, separator=";") if parts else pl.lit("")
+
+
+def _with_anchors(table: pl.DataFrame, genome: Genome) -> pl.DataFrame:
+    """Deletions written as ``-`` with the base before them, as in a VCF (at a chromosome's start, behind them)."""
+    rows = (table["alt"] == "-").arg_true()
+    if not len(rows):
+        return table
+    some = table[rows]
+    start, length = some["pos"].to_numpy() - 1, some["ref"].str.len_bytes().to_numpy()
+    before = start > 0
+    place = np.where(before, start - 1, start + length)
+    codes, _ = genome.gather(some["chrom"], place, place + 1, pad="N")
+    base = pl.Series(list(decode(codes)))
+    ref = np.where(before, (base + some["ref"]).to_numpy(), (some["ref"] + base).to_numpy())
+    fixed = some.with_columns(
+        pl.Series("pos", some["pos"].to_numpy() - before), pl.Series("ref", ref.tolist()), base.alias("alt")
+    )
+    at = pl.Series(np.arange(table.height))
+    return (
+        pl.concat([table.with_columns(at.alias("at")).filter(pl.col("alt") != "-"),
+                   fixed.with_columns(rows.cast(pl.Int64).alias("at"))])
+        .sort("at")
+        .drop("at")
+    )  # fmt: skip
