@@ -185,6 +185,10 @@ class Genome:
             _copy_padded(chromosome, int(rows.start[row]), codes[offsets[row] : offsets[row + 1]])
         return codes, offsets
 
+    def let_go(self) -> None:
+        """Let what was read no longer count as memory of this process; it is read again when it is needed."""
+        _let_go(self._bases)
+
     def soft_masked(self, interval: Interval) -> np.ndarray:
         """Which bases of an interval (W,) the source has in lower case (repeats): bool."""
         rows = self._locate([interval.chrom], np.array([interval.start]), np.array([interval.end]))

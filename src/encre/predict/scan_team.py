@@ -1,0 +1,57 @@
+"""The processes of a ``torchrun`` job that share a scan: who scores which shard, and when all are done."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+#: A fast process may wait for a slow one as long as a scan takes; one that died is noticed at once.
+_PATIENCE = datetime.timedelta(days=7)
+
+
+class Team(NamedTuple):
+    """This process's place: its number and how many there are, 0 and 1 without torchrun."""
+
+    rank: int
+    world: int
+
+    def mine(self, shards: int) -> range:
+        """The shards of this process."""
+        return range(self.rank, shards, self.world)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def join_team() -> Iterator[Team]:
+    """Join the torchrun job that started this process, or be alone; leave it at the end."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Team(0, 1)
+        return
+    import torch.distributed as dist
+
+    started = not dist.is_initialized()
+    if started:
+        dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Team(dist.get_rank(), dist.get_world_size())
+    finally:
+        if started:
+            dist.destroy_process_group()
+
+
+def own_device(name: str) -> str:
+    """A device by name; ``"auto"`` and ``"cuda"`` become the process's own GPU under torchrun."""
+    from torch.cuda import device_count
+
+    if "LOCAL_RANK" in os.environ and name in ("auto", "cuda") and (count := device_count()):
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % count}"
+    return name
