@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 import torch
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
+from encre.evaluation.background import Background
 from encre.evaluation.calibration import Calibration
 from encre.predict import predictor as predictor_module
-from encre.predict.predictor import Predictor, load
+from encre.predict.inputs import Records
+from encre.predict.predictor import DEFAULT_MODEL, Predictor, load
+from encre.predict.scores import Scoring
 from encre.progress import Progress
 from encre.tasks import Task, TaskSet
 
@@ -143,3 +147,109 @@ def test_table_types() -> None:
     assert table.schema["logit_g"] == pl.Float32
     assert table.schema["probability_g"] == pl.Float32
     assert table.schema["length"] == pl.Int64
+
+
+FITTED = Calibration(
+    {"g": 1.0, "half_g": 1.0},
+    {"g": 0.5},
+    reasons={"half_g": "a regression task has no probability"},
+    prevalence={"g": 0.5},
+    background=Background({"g": [0.0, 1.0, 2.0, 3.0, 4.0]}, {"g": 500, "half_g": 3}),
+)
+
+
+def test_percentiles_are_taken_among_the_background_or_are_empty() -> None:
+    table = counting(calibration=FITTED).predict(["GGGGAA", "GGAAAAA"])
+    assert table["percentile_g"].to_list() == [50.0, 25.0]
+    assert table["percentile_half_g"].to_list() == [None, None]
+    bare = counting(calibration=Calibration({"g": 1.0}, {"g": 0.5}))
+    assert bare.predict(["GGGGAA"])["percentile_g"].to_list() == [None]
+    said = " ".join(bare.introduction)
+    assert "No background" in said
+    assert "encre evaluate" in said
+    assert not any("No background" in line for line in counting(calibration=FITTED).introduction)
+    assert counting(calibration=FITTED).describe()["background"]["rows"]["g"] == 500
+
+
+def test_a_base_rate_moves_probabilities_alone() -> None:
+    model, heard = counting(calibration=FITTED), Heard()
+    plain, moved = (
+        model.predict(["GGGGAA"], base_rate=rate, progress=heard).row(0, named=True) for rate in (None, 0.1)
+    )
+    assert plain["probability_g"] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert moved["probability_g"] == pytest.approx(1 / (1 + 9 * np.exp(-2)))
+    assert {k: v for k, v in plain.items() if k != "probability_g"} == {
+        k: v for k, v in moved.items() if k != "probability_g"
+    }
+    assert heard.lines == ["Probabilities are corrected to a base rate of 0.1."]
+    logits = np.array([[2.0, 1.0]], np.float32)
+    assert model.probabilities(logits, base_rate={"g": 0.1})[0, 0] == pytest.approx(moved["probability_g"])
+    assert np.isnan(model.probabilities(logits)[0, 1])
+    for rate, said in ((1.5, "below 1"), ({"half_g": 0.1}, "no probability")):
+        with pytest.raises(ConfigError, match=said):
+            model.predict(["GGGGAA"], base_rate=rate)
+    with pytest.raises(ConfigError, match="no calibrated probability"):
+        counting().predict(["GGGGAA"], base_rate=0.1)
+
+
+def test_unscorable_rows_are_listed_apart_and_counted_when_asked() -> None:
+    heard = Heard()
+    records = Records.from_sequences(["NNNNNN", "GGGGAA", "GG", "GGNNNN"], ["n", "a", "short", "b"])
+    scores = counting().score(records, Scoring(skip_unscorable=True), progress=heard)
+    assert scores.table["name"].to_list() == ["a", "b"]
+    assert scores.table["logit_g"].to_list() == [2.0, 1.0]
+    assert scores.unscorable.rows() == [
+        ("n", 6, "only N (no A, C, G or T)"),
+        ("short", 2, "shorter than the model can read"),
+    ]
+    assert (scores.counts.rows, scores.counts.scored, scores.counts.unscorable, scores.counts.n_rich) == (4, 2, 2, 1)
+    assert "2 of 4 rows cannot be scored" in heard.lines[-1]
+    assert "1 of 2 rows hold more than 10% N" in heard.lines[0]
+    with pytest.raises(SequenceError, match="--skip-unscorable"):
+        counting().score(records)
+    with pytest.raises(SequenceError, match="only N"):  # a table without a row is no answer
+        counting().score(records.take(np.array([0])), Scoring(skip_unscorable=True))
+
+
+def test_what_became_of_regions_is_counted() -> None:
+    sequence = Records.from_sequences(["GGGGGGGG", "NNGGGGGG", "GGGGGGGGGGGG"])
+    start, end = np.array([2, 0, 20]), np.array([6, 6, 32])
+    records = Records(
+        sequence.names, sequence.codes, sequence.offsets, ["chr1"] * 3, start, end, padded=np.array([0, 2, 0])
+    )
+    heard = Heard()
+    windowed = counting(mode="window", width=8, min_length=8)
+    counts = windowed.score(records, progress=heard).counts
+    assert counts._asdict() == {
+        "rows": 3, "scored": 3, "unscorable": 0, "widened": 2, "padded": 1, "tiled": 1, "short": 0, "n_rich": 1,
+    }  # fmt: skip
+    assert "2 of 3 regions are narrower than 8 bp" in heard.lines[0]
+    assert "1 of 3 windows reach off a chromosome's end" in heard.lines[1]
+    assert any("windows of 8 bp" in line for line in windowed.introduction)
+    assert counting().score(records).counts.widened == 0
+    assert any("5 to 10 bp" in line for line in counting().introduction)
+
+
+def test_precision_is_checked_and_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fake(model: Any, codes: np.ndarray, offsets: np.ndarray, *, both_strands: bool, precision: str) -> np.ndarray:
+        asked.append(precision)
+        return np.zeros((len(offsets) - 1, 2), np.float32)
+
+    monkeypatch.setattr("encre.models.inference.predict_logits", fake)
+    counting().predict(["GGGGG"])
+    counting().predict(["GGGGG"], precision="bf16")
+    assert asked == ["fp32", "bf16"]
+    with pytest.raises(ConfigError, match="fp32, bf16 or auto"):
+        counting().predict(["GGGGG"], precision="fp16")  # type: ignore[arg-type]
+
+
+def test_the_shipped_model_carries_a_background_of_the_data_that_it_was_trained_on() -> None:
+    model = load(device="cpu")
+    assert model.ranked == list(model.tasks.names)
+    background = model.describe()["background"]
+    assert all(rows > 2000 for rows in background["rows"].values())
+    assert set(model.calibration.prevalence) == set(model.tasks.names)  # type: ignore[union-attr]
+    judged_on = json.loads((DEFAULT_MODEL / "dataset.json").read_text())["digest"]
+    assert model.manifest["dataset"]["digest"] == judged_on

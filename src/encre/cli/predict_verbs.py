@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,12 +77,14 @@ def _hand_over(session: Session, scores: Scores, *, predictor: Predictor, out: P
     from encre.predict.outputs import with_model, write_text
     from encre.predict.region_outputs import write_scores, write_unscorable
 
-    summary = {"model": predictor.describe(), "rows": scores.table.height, "counts": scores.counts._asdict()}
+    how, counts = asdict(scores.how), scores.counts._asdict()
+    summary = {"model": predictor.describe(), "how": how, "rows": scores.table.height, "counts": counts}
     if out is not None:
         write_scores(scores, out, predictor=predictor, task=task)
         apart = write_unscorable(scores, out)
         summary |= {"out": str(out), "score_task": task, "unscorable": apart}
-        session.show(summary, lambda console: console.print(f"{scores.table.height:,} rows in {out}"))
+        listed = f"; {scores.unscorable.height:,} apart in {apart}" if apart else ""
+        session.show(summary, lambda console: console.print(f"{scores.table.height:,} rows in {out}{listed}"))
         return
     for name, reason in scores.unscorable.select("name", "reason").iter_rows():
         session.say(f"Not scored: {name}: {reason}")

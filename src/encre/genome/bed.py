@@ -30,6 +30,7 @@ def read_bed(
     assembly: Assembly | None = None,
     lengths: Mapping[str, int] | None = None,
     header: Literal["no", "optional"] = "no",
+    places: bool = False,
 ) -> pl.DataFrame:
     """Read a BED or narrowPeak file.
 
@@ -45,6 +46,9 @@ def read_bed(
         Chromosome lengths to check against, as ``Genome.lengths``.
     header
         Whether a first line with column names is refused or skipped.
+    places
+        Read no more than chromosome, start, end and name, whatever stands behind them and however many columns: the
+        registry's own BED has a class where BED has a strand. A narrowPeak is read whole.
 
     Returns
     -------
@@ -62,10 +66,12 @@ def read_bed(
     row = first_row(path)
     count = len(row.fields)
     narrow = count == 10 and row.fields[9].strip().lstrip("-").isdigit()
-    if not narrow and not len(_POSITION) <= count <= _MOST_COLUMNS:
+    most = count if places else _MOST_COLUMNS
+    if not narrow and not len(_POSITION) <= count <= most:
         _refuse_count(path, row.line, row.fields)
-    known = [*_POSITION, *_NAMED, *(_NARROW_PEAK if narrow else ())]
-    columns = [*known, *(Column(f"_{i}", "skip") for i in range(_MOST_COLUMNS))][:count]
+    named = _NAMED[:1] if places and not narrow else _NAMED
+    known = [*_POSITION, *named, *(_NARROW_PEAK if narrow else ())]
+    columns = [*known, *(Column(f"_{i}", "skip") for i in range(count))][:count]
     frame = read_rows(path, columns=columns, header=header)
     missing = {"name": pl.lit(""), "score": pl.lit(float("nan")), "strand": pl.lit(".")}
     frame = frame.with_columns(value.alias(name) for name, value in missing.items() if name not in frame.columns)

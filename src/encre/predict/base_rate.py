@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from encre.errors import ConfigError
 from encre.evaluation.calibration import BaseRate
@@ -29,6 +29,12 @@ def read_base_rate(words: Sequence[str] | None) -> BaseRate | None:
     if "" in rates and len(rates) > 1:
         raise _wrong(" and ".join(f"'{word}'" for word in words or ()))
     return rates.get("", rates or None)
+
+
+def said_base_rate(base_rate: BaseRate) -> str:
+    """A base rate in words: ``a base rate of 0.01``, or ``a base rate of 0.01 (heart), 0.02 (brain)``."""
+    rates = base_rate.items() if isinstance(base_rate, Mapping) else [("", base_rate)]
+    return f"a base rate of {', '.join(f'{rate:g} ({name})' if name else f'{rate:g}' for name, rate in rates)}"
 
 
 def _wrong(got: str) -> ConfigError:

@@ -12,6 +12,7 @@ import polars as pl
 
 from encre.errors import ConfigError, MissingFileError, SequenceError
 from encre.evaluation.calibration import BaseRate, Calibration
+from encre.predict.base_rate import said_base_rate
 from encre.predict.inputs import Records
 from encre.predict.policy import N_RICH, TOO_SHORT, Counts, news, reasons
 from encre.predict.scores import Combine, Scores, Scoring, place_columns, unscorable_table
@@ -276,9 +277,11 @@ class Predictor:
         trained_from = int(self.manifest["sequence"].get("min_length") or 0)
         for line in news(counts, window=self.window, trained_from=trained_from, combine=how.combine):
             progress.say(line)
+        if how.base_rate is not None:
+            progress.say(f"Probabilities are corrected to {said_base_rate(how.base_rate)}.")
         special = {"length": length, "n_share": share.astype(np.float32), "windows": windows}
         table = self._table(records, special, logits=logits, base_rate=how.base_rate)
-        return Scores(table, unscorable_table(asked, apart, reason=reason), counts, records)
+        return Scores(table, unscorable_table(asked, apart, reason=reason), counts, records, how)
 
     def _logits(self, records: Records, how: Scoring, *, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Logits (N, K), and of how many windows each row is made (N,)."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from encre.errors import ConfigError, nearest
 from encre.files import staged_file
+from encre.predict.base_rate import said_base_rate
 from encre.predict.inputs import Records
 from encre.predict.outputs import TABLES, check_output, rounded, with_model, write_table
 from encre.predict.scores import Scores
@@ -70,10 +71,12 @@ def write_scores(scores: Scores, out: Path, *, predictor: Predictor, task: str |
     """
     check_output(out, forms=FORMS)
     form = out.suffix.lower()
+    rate = scores.how.base_rate
+    about = predictor.name if rate is None else f"{predictor.name}, probabilities at {said_base_rate(rate)}"
     if form == ".bed":
-        _write_lines(_bed(scores, str(task)), out, f"{predictor.name}; score = 1000 x probability_{task}")
+        _write_lines(_bed(scores, str(task)), out, f"{about}; score = 1000 x probability_{task}")
     elif form == ".narrowpeak":
-        _write_lines(_peaks(scores, predictor), out, predictor.name)
+        _write_lines(_peaks(scores, predictor), out, about)
     else:
         write_table(with_model(scores.table, predictor.name), out)
 

@@ -63,7 +63,7 @@ def read_regions(path: str | Path, genome: Genome, *, width: int | None = None) 
 def _bed(path: Path, genome: Genome) -> pl.DataFrame:
     from encre.genome.bed import read_bed
 
-    return read_bed(path, assembly=genome.assembly, lengths=genome.lengths)
+    return read_bed(path, assembly=genome.assembly, lengths=genome.lengths, places=True)
 
 
 def _gff(path: Path, genome: Genome) -> pl.DataFrame:

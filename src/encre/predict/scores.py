@@ -63,6 +63,7 @@ class Scores(NamedTuple):
     counts: Counts
     records: Records
     """Those that were scored."""
+    how: Scoring
 
 
 def place_columns(records: Records) -> dict[str, Any]:
