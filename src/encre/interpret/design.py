@@ -193,6 +193,7 @@ def _summary(
         "format": FORMAT,
         "target": target,
         "objective": str(problem.objective),
+        "tasks": [term.task for term in problem.objective.terms],
         "settings": problem.settings.model_dump(mode="json")
         | {"steps": problem.settings.budget, "apart": {str(n): problem.settings.distance(n) for n in lengths}},
         "model": model.describe(),

@@ -6,9 +6,11 @@ import numpy as np
 
 from encre.interpret.design_problem import Found, Problem, Step
 
-#: Of a generation: the share kept as it is, the share made from two parents, who competes to be a parent,
-#: and the mean number of mutations beyond the first.
-_ELITE, _CROSSED, _TOURNAMENT, _MORE_MUTATIONS = 0.05, 0.5, 3, 1.0
+#: Of a generation: the share kept as it is, the share made from two parents, and who competes to be a parent.
+_ELITE, _CROSSED, _TOURNAMENT = 0.05, 0.5, 3
+
+#: Of a child: the mean number of mutations beyond the first, and the chance that an edit is undone instead.
+_MORE_MUTATIONS, _UNDONE = 1.0, 0.3
 
 
 def evolution(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.random.Generator) -> Found:
@@ -34,12 +36,12 @@ def evolution(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.r
     scores = problem.score(population)
     path: list[Step] = []
     for generation in range(problem.settings.budget + 1):
-        order = np.argsort(-scores, kind="stable")
+        order = np.lexsort(((population != start).sum(axis=1), -np.round(scores, 6)))  # edits without gain cost room
         population, scores = population[order], scores[order]
         path.append(Step(generation, float(scores[0]), int((population[0] != start).sum())))
         if generation == problem.settings.budget:
             break
-        parents = _crossed(population, scores, size - elite, rng)
+        parents = _crossed(population, size - elite, rng)
         children = _children(problem, start, parents, rng)
         kept = population[:elite]
         fresh = _distinct(kept, children)[len(kept) :]
@@ -48,13 +50,15 @@ def evolution(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.r
     return Found(population, path)
 
 
-def _crossed(population: np.ndarray, scores: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Children (count, L) before mutation: a parent, or the ends of two parents joined at a random place."""
+def _crossed(population: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Children (count, L) of a population, the best first, before mutation.
+
+    Each is a parent, or the ends of two parents joined at a random place.
+    """
     length = population.shape[1]
 
     def parents() -> np.ndarray:
-        rivals = rng.integers(len(population), size=(count, _TOURNAMENT))
-        return population[rivals[np.arange(count), scores[rivals].argmax(axis=1)]]
+        return population[rng.integers(len(population), size=(count, _TOURNAMENT)).min(axis=1)]
 
     first, second = parents(), parents()
     cut = np.where(rng.random(count) < _CROSSED, rng.integers(1, max(2, length), size=count), length)
@@ -67,6 +71,11 @@ def _children(problem: Problem, start: np.ndarray, parents: np.ndarray, rng: np.
     children = parents.copy()
     free = np.flatnonzero(~constraints.fixed(len(start)))
     for child, count in zip(children, 1 + rng.poisson(_MORE_MUTATIONS, len(children)), strict=True):
+        edited = np.flatnonzero(child != start)
+        if len(edited) and rng.random() < _UNDONE:
+            places = rng.choice(edited, size=1)
+            child[places] = start[places]
+            continue
         places = rng.choice(free, size=min(int(count), len(free)), replace=False)
         child[places] = (child[places] + rng.integers(1, 4, size=len(places))) % 4
         if most is not None:

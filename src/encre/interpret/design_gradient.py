@@ -140,10 +140,15 @@ def _ledidi(problem: Problem, codes: np.ndarray, *, seed: int) -> tuple[np.ndarr
 @contextlib.contextmanager
 def _frozen(model: EnhancerModel) -> Iterator[None]:
     """The model in evaluation mode, its parameters without gradients; as it was afterwards."""
+    import torch
+
     training, wanted = model.training, [parameter.requires_grad for parameter in model.parameters()]
+    recurrent = any(isinstance(part, torch.nn.RNNBase) for part in model.modules())
     model.eval().requires_grad_(False)
     try:
-        yield
+        # cuDNN has no backward pass of an LSTM in evaluation mode; PyTorch's own kernels have.
+        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent):
+            yield
     finally:
         model.train(training)
         for parameter, grad in zip(model.parameters(), wanted, strict=True):

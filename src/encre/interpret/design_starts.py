@@ -124,7 +124,9 @@ def _random(constraints: Constraints, length: int) -> Starts:
             raise _no_way(f"in {_DRAWS} random sequences of {length:,} bases")
         found.append(mended)
     names = [f"random_{number + 1}" for number in range(len(found))]
-    return Starts(names, found, found, [None] * len(found), notes=[f"Random starts were drawn at {share:.0%} GC."])
+    return Starts(
+        names, found, found, [None] * len(found), notes=[f"Random starts were drawn at {100 * share:.0f} % GC."]
+    )
 
 
 def _windows(constraints: Constraints, length: int, genome: Genome) -> Starts:

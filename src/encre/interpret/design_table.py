@@ -32,7 +32,8 @@ def design_table(
         (0-based half-open), ``length``, ``score``, ``start_score``, ``gain``; with judges ``judges_worst``,
         ``judges_worst_gain`` and for each ``score_<judge>``, ``start_score_<judge>``; ``edits``, ``gc``,
         ``start_gc``, ``closest`` (fewest substitutions to another design of its length, on either strand);
-        ``logit_<task>``, ``probability_<task>`` and ``percentile_<task>`` of the own model where it has them;
+        ``logit_<task>``, ``probability_<task>`` and ``percentile_<task>`` of the own model where it has them, and
+        ``start_logit_<task>``;
         ``changes`` (0-based position, base of the start and of the design: ``12A>T``), ``sequence``,
         ``start_sequence`` and ``search``, the number of its trajectory.
 
@@ -55,6 +56,7 @@ def design_table(
     }
     said = [c for c in own.columns if c.split("_")[0] in ("logit", "probability", "percentile")]
     columns |= {name: own[name] for name in said if own[name].null_count() < own.height}
+    columns |= {f"start_{name}": before[name] for name in said if name.startswith("logit_")}
     columns |= {
         "changes": [_changes(d.codes, start) for d, start in zip(designs, begun, strict=True)],
         "sequence": texts,

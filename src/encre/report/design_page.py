@@ -23,6 +23,9 @@ _FORMAT = {"kind": "design", "version": 1}
 #: Designs whose sequences are drawn, and whose trajectories are coloured.
 _SEQUENCES, _COLOURED = 50, 6
 
+#: Tasks of the figure, the letters of their names, and the room for them in pixels.
+_TASKS, _LONGEST, _NAMES = 12, 15, 96
+
 #: Bases a line of a sequence, and a group.
 _LINE, _GROUP = 100, 10
 
@@ -73,9 +76,11 @@ def render(folder: Path) -> str:
         summary=summary,
         findings=_findings(summary, table),
         best=table.row(0, named=True),
-        panels=[panel for panel in (trajectories(table, paths), judged(table)) if panel],
-        columns=_columns(table),
-        rows=_rows(table),
+        panels=[
+            panel for panel in (trajectories(table, paths), best_by_task(table, summary), judged(table)) if panel
+        ],
+        columns=[_label(name) for name in _shown(table, summary)],
+        rows=_rows(table, summary),
         sequences=[_sequence(row, summary["settings"]) for row in table.head(_SEQUENCES).iter_rows(named=True)],
         undrawn=max(0, table.height - _SEQUENCES),
         settings=_settings(summary),
@@ -119,6 +124,38 @@ def trajectories(table: pl.DataFrame, paths: pl.DataFrame) -> Markup:
     return svg.drawing(figures.WIDTH, figures.HEIGHT, parts, label=label, kind="panel")
 
 
+def best_by_task(table: pl.DataFrame, summary: Mapping[str, Any]) -> Markup:
+    """Every task's logit of the best design and of its start: what else moved."""
+    best = table.row(0, named=True)
+    tasks = [*summary["tasks"], *(task for task in summary["model"]["tasks"] if task not in summary["tasks"])][
+        :_TASKS
+    ]
+    ends = np.array([(best[f"start_logit_{task}"], best[f"logit_{task}"]) for task in tasks])
+    x, y = figures.scales(_limits(ends), (len(tasks) - 0.5, -0.5))
+    x = x._replace(start=_NAMES)
+    parts = [svg.text(12, 18, f"{best['name']}: every task", class_="panel-title")]
+    for value in svg.ticks(x.low, x.high, 4):
+        at = svg.short(x(value))
+        parts.append(tag("line", x1=at, x2=at, y1=y.start, y2=y.stop, class_="grid"))
+        parts.append(svg.text(at, y.start + 14, svg.plain(value), text_anchor="middle"))
+    name = {"text_anchor": "middle", "class_": "axis-name"}
+    parts.append(svg.text((x.start + x.stop) / 2, y.start + 29, "Logit: open start, full design", **name))
+    for row, (task, (start, end)) in enumerate(zip(tasks, ends, strict=True)):
+        at, style = svg.short(y(row)), "s0" if task in summary["tasks"] else "base"
+        marks = [
+            svg.hover(f"{task}: {number(start)} to {number(end)}"),
+            tag("line", x1=svg.short(x(start)), x2=svg.short(x(end)), y1=at, y2=at, class_="whisker"),
+            tag("circle", cx=svg.short(x(start)), cy=at, r=3.2, class_="kept"),
+            tag("circle", cx=svg.short(x(end)), cy=at, r=3.6, class_="dot"),
+        ]
+        parts.append(svg.text(_NAMES - 8, y(row) + 3.5, task[:_LONGEST], text_anchor="end"))
+        parts.append(tag("g", marks, class_=style))
+    label = "; ".join(f"{task} {number(a)} to {number(b)}" for task, (a, b) in zip(tasks, ends, strict=True))
+    return svg.drawing(
+        figures.WIDTH, figures.HEIGHT, parts, label=f"Logits from start to design: {label}", kind="panel"
+    )
+
+
 def judged(table: pl.DataFrame) -> Markup | None:
     """The gain that the own model sees against the least that a judge sees; nothing without judges."""
     if "judges_worst_gain" not in table.columns:
@@ -158,17 +195,12 @@ _LABELS = {
 }
 
 
-def _columns(table: pl.DataFrame) -> list[str]:
-    """Heads of the table's columns behind the name."""
-    return [_label(name) for name in _shown(table)]
-
-
-def _shown(table: pl.DataFrame) -> list[str]:
+def _shown(table: pl.DataFrame, summary: Mapping[str, Any]) -> list[str]:
+    """Columns behind the name; probabilities and percentiles of the target's tasks alone."""
     judges = [c for c in table.columns if c.startswith("score_")]
     first = ["start", "start_score", "score", "judges_worst", "judges_worst_gain", *judges, "edits", "gc", "closest"]
-    percentiles = [c for c in table.columns if c.startswith("percentile_")]
-    probabilities = [c for c in table.columns if c.startswith("probability_")]
-    return [name for name in first if name in table.columns] + probabilities + percentiles
+    said = [f"{kind}_{task}" for kind in ("probability", "percentile") for task in summary["tasks"]]
+    return [name for name in first + said if name in table.columns]
 
 
 def _label(name: str) -> str:
@@ -178,8 +210,8 @@ def _label(name: str) -> str:
     return _LABELS[name]
 
 
-def _rows(table: pl.DataFrame) -> Iterator[tuple[str, list[str]]]:
-    shown = _shown(table)
+def _rows(table: pl.DataFrame, summary: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    shown = _shown(table, summary)
     for row in table.iter_rows(named=True):
         cells = [row[name] for name in shown]
         digits = [1 if name.startswith("percentile_") else 3 for name in shown]
