@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,11 @@ def test_a_limit_shows_and_writes_the_audit_first_and_then_fails_with_code_3(enc
     assert done.code == 3
     assert done.err.startswith("GateError: 2 limits of [audit] are exceeded: 2 pairs of identical")
     assert len(done.err.strip().splitlines()) == 1
+    # It used to name rows of no file, and keys of a build's config as the remedy.
+    assert re.search(r"for example train line \d+ \(\w+\) and test line \d+ ", done.err)
+    assert done.err.strip().endswith(
+        "Leave out the rows that `--leaked rows.tsv` lists. Or raise the limit knowingly."
+    )
     value = json.loads(done.out)
     assert len(value["failures"]) == 2
     assert value == json.loads((tmp_path / "audit.json").read_text())

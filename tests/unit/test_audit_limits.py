@@ -68,7 +68,7 @@ def test_no_limit_fails_nothing():
 @pytest.mark.parametrize(
     ("limit", "allowed", "too_low", "says"),
     [
-        ("max_exact_leakage", 6, 5, r"6 pairs.*4 exact, 2 reverse complement.*row 3 \(train\) and row 9 \(test\)"),
+        ("max_exact_leakage", 6, 5, r"6 pairs.*4 exact, 2 reverse complement.*train row 3 and test row 9"),
         ("max_overlap_leakage", 8, 7, "8 valid and test rows lie on bases of the genome"),
         ("max_near_leakage", 5, 4, "5 valid and test rows have a shifted or nearly equal partner"),
         ("max_shortcut_auroc", 0.9, 0.85, r"length alone reaches an AUROC of 0.900.*'on' against.*'background'"),

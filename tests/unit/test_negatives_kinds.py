@@ -195,9 +195,11 @@ def test_start_sites_are_matched_and_their_distance_becomes_a_column(toy, tmp_pa
 def test_without_a_soft_mask_repeats_are_not_matched_and_the_ledger_says_so(tmp_path):
     genome = Genome(fasta(tmp_path / "plain.fa", masked=False), assembly="custom:toy", cache=tmp_path / "cache")
     ledger = Ledger()
-    _, (quality,) = make(genome, element_rows(genome), ledger)
+    made, (quality,) = make(genome, element_rows(genome), ledger)
     assert ledger.steps[-1].notes["repeat share"] == "not matched: the genome has no soft mask"
-    assert quality["smd"]["repeat_share"] == {"before": 0.0, "after": 0.0}
+    # It used to say that no base is a repeat, and that the match is perfect.
+    assert list(quality["smd"]) == ["length", "gc"]
+    assert "repeat_share" not in made.table.columns
 
 
 def test_rows_without_a_place_are_counted_and_get_no_background(toy):
@@ -294,7 +296,11 @@ def test_too_poor_a_match_fails_the_gate_and_names_covariate_difference_and_limi
         check_quality([found], NegativeSettings())
     assert e.value.exit_code == 3
     check_quality([found], NegativeSettings(max_smd=None))
-    check_quality([found | {"matched": False}], NegativeSettings())
+    taken = found | {"kind": "other_tissue", "matched": False}
+    check_quality([taken], NegativeSettings())
+    with pytest.raises(GateError, match=r"'other_tissue' differ .*at most 0\.3; got 0\.310\).*max_smd_of_source"):
+        check_quality([taken], NegativeSettings(max_smd_of_source=0.3))
+    check_quality([taken], NegativeSettings(max_smd_of_source=0.4))
 
 
 @pytest.mark.parametrize(

@@ -117,4 +117,4 @@ def _finish(
         with staged_file(asked.out) as path:
             path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     session.show(value, draw)
-    check_audit(value["audit"], settings)
+    check_audit(value["audit"], settings, own=value["kind"] == "files")

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from encre.config import Config
-from encre.data.audit_words import FEATURES
+from encre.data.audit_words import FEATURES, row_words
 from encre.data.clusters import ClusterSettings
 from encre.data.leakage import find_leaks, leaked_rows
 from encre.data.neighbours import neighbour_profit
@@ -134,35 +134,45 @@ def audit_dataset(
     return audit(rows, dataset.tasks, settings, clusters, keep=keep, progress=progress)
 
 
-def check_audit(found: dict[str, Any], settings: AuditSettings) -> None:
+def check_audit(found: dict[str, Any], settings: AuditSettings, *, own: bool = False) -> None:
     """Fail when the audit exceeds a limit.
+
+    Parameters
+    ----------
+    found, settings
+        The audit and its limits.
+    own
+        Whether it is of somebody's own files, so that no config of a build could do better.
 
     Raises
     ------
     GateError
         Exit code 3, naming every limit that was exceeded.
     """
-    said, remedies = _exceeded(found, settings)
-    if said:
+    leaks = [*_leaks_over(found["leakage"], settings), *_neighbours_over(found, settings)]
+    scores = list(_shortcuts_over(found, settings))
+    if said := [clause for clause, _ in [*leaks, *scores]]:
         head = said[0] if len(said) == 1 else f"{len(said)} limits of [audit] are exceeded: " + "; ".join(said)
-        raise GateError(head, remedy=" ".join([*dict.fromkeys(remedies), "Or raise the limit knowingly."]))
+        todo = [remedy for _, remedy in [*leaks, *scores] if remedy]
+        if own:
+            todo = [*([_LEAVE_OUT] if leaks else []), *([_CHOOSE] if scores else [])]
+        raise GateError(head, remedy=" ".join([*dict.fromkeys(todo), "Or raise the limit knowingly."]))
 
 
 def failures(found: dict[str, Any], settings: AuditSettings) -> list[str]:
     """Every limit that the audit exceeds, one clause each; empty when it passes."""
-    return _exceeded(found, settings)[0]
-
-
-def _exceeded(found: dict[str, Any], settings: AuditSettings) -> tuple[list[str], list[str]]:
-    """The clauses, and what to do about each."""
-    over = [*_leaks_over(found["leakage"], settings), *_scores_over(found, settings)]
-    return [clause for clause, _ in over], [remedy for _, remedy in over if remedy]
+    parts = (
+        _leaks_over(found["leakage"], settings),
+        _neighbours_over(found, settings),
+        _shortcuts_over(found, settings),
+    )
+    return [clause for part in parts for clause, _ in part]
 
 
 def _leaks_over(leakage: dict[str, Any], settings: AuditSettings) -> Iterator[tuple[str, str]]:
     limit = settings.max_exact_leakage
     if limit is not None and leakage["pairs"] > limit:
-        example = " and ".join(_row(row) for row in leakage["examples"][0]["rows"][:2])
+        example = " and ".join(row_words(row) for row in leakage["examples"][0]["rows"][:2])
         yield (
             f"{leakage['pairs']:,} pairs of identical or reverse-complement sequences stand in two splits "
             f"({leakage['exact']:,} exact, {leakage['reverse_complement']:,} reverse complement), for example "
@@ -187,7 +197,7 @@ def _leaks_over(leakage: dict[str, Any], settings: AuditSettings) -> Iterator[tu
         yield (
             f"{held:,} valid and test rows have a shifted or nearly equal partner in another split, where "
             f"max_near_leakage allows {limit:,}",
-            'Set [split] by = "cluster".',
+            'Set [split] by = "cluster", and [clusters] repeats = "keep" or "drop".',
         )
 
 
@@ -195,12 +205,15 @@ def _judged(rows: dict[str, int]) -> int:
     return rows["valid"] + rows["test"]
 
 
-def _scores_over(found: dict[str, Any], settings: AuditSettings) -> Iterator[tuple[str, str]]:
+def _shortcuts_over(found: dict[str, Any], settings: AuditSettings) -> Iterator[tuple[str, str]]:
     limit, shortcuts = settings.max_shortcut_auroc, found.get("shortcuts")
     if limit is not None and shortcuts is None:
         yield "max_shortcut_auroc cannot be judged: there are no labels", ""
     elif limit is not None and shortcuts is not None and (over := beyond(shortcuts, limit)):
         yield _shortcut(over, limit, split=shortcuts["split"]), _REMEDIES[over[0]["feature"]]
+
+
+def _neighbours_over(found: dict[str, Any], settings: AuditSettings) -> Iterator[tuple[str, str]]:
     limit, neighbours = settings.max_neighbour_profit, found.get("neighbours")
     if limit is not None and neighbours is None:
         yield "max_neighbour_profit cannot be judged: there are no labels, or neighbours were not asked for", ""
@@ -215,10 +228,6 @@ def _scores_over(found: dict[str, Any], settings: AuditSettings) -> Iterator[tup
                 )
 
 
-def _row(row: dict[str, Any]) -> str:
-    return f"row {row['row']:,} ({row['split']})"
-
-
 def _shortcut(over: list[dict[str, Any]], limit: float, *, split: str) -> str:
     worst = over[0]
     among = f" against negatives of kind '{worst['kind']}'" if worst["kind"] else ""
@@ -229,6 +238,8 @@ def _shortcut(over: list[dict[str, Any]], limit: float, *, split: str) -> str:
     )
 
 
+_LEAVE_OUT = "Leave out the rows that `--leaked rows.tsv` lists."
+_CHOOSE = "Choose negatives that are matched on it."
 _MATCHED = (
     'Use negatives that are matched on it ([negatives] kinds = ["dinucleotide_shuffle"] or matched background).'
 )

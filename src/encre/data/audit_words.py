@@ -95,7 +95,7 @@ def example_sentences(leakage: Mapping[str, Any]) -> Iterator[str]:
     """The first example of each kind that was found, with where to look."""
     for kind, found in (leakage.get("kinds") or {}).items():
         for example in found.get("examples", [])[:1]:
-            a, b = (_row(row) for row in example["rows"])
+            a, b = (row_words(row) for row in example["rows"])
             how = [f"{example['bases']:,} bases"]
             if kind not in ("exact", "overlapping"):
                 how += ["the other strand"] if example["reverse"] else []
@@ -106,7 +106,7 @@ def example_sentences(leakage: Mapping[str, Any]) -> Iterator[str]:
 _NEAR = ("shifted", "near_duplicate")
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def row_words(row: Mapping[str, Any]) -> str:
     """A row by its split and whatever a person would find it by."""
     named = row.get("accession") or ""
     if row.get("chrom") and ":" not in named:

@@ -64,8 +64,12 @@ def _from_genome(table: pl.DataFrame, settings: SequenceSettings, genome: Genome
 
 
 def _with_repeat_share(rows: Rows, genome: Genome) -> Rows:
-    """Rows with ``repeat_share``: the share of soft-masked bases in what a model sees."""
-    return rows.with_columns(repeat_share=genome.soft_mask_share(rows.table["chrom"], *rows.spans()))
+    """Rows with ``repeat_share``: the share of soft-masked bases in what a model sees.
+
+    Where not one base is soft-masked, the genome was written without its mask: the share is not known, rather than 0.
+    """
+    share = genome.soft_mask_share(rows.table["chrom"], *rows.spans())
+    return rows.with_columns(repeat_share=share) if share.any() else rows
 
 
 def _window(start: np.ndarray, end: np.ndarray, settings: SequenceSettings) -> tuple[np.ndarray, np.ndarray]:

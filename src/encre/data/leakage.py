@@ -174,7 +174,7 @@ def _groups_shown(shared: pl.DataFrame) -> list[dict[str, Any]]:
     first = shared.sort("_row").group_by("group", "split", maintain_order=True).first()
     groups = first.sort("_row")["group"].unique(maintain_order=True)[:_EXAMPLES].to_list()
     shown = first.filter(pl.col("group").is_in(groups)).sort("_row")
-    columns = [c for c in ("chrom", "start", "end", "accession") if c in shown.columns]
+    columns = [c for c in ("line", "chrom", "start", "end", "accession") if c in shown.columns]
     return [
         {
             "group": group,

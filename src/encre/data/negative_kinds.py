@@ -117,8 +117,9 @@ def background(ask: Request) -> Made:
     found = find_background(wanted, space, seed=settings.seed, progress=ask.progress)
     masked = bool(wanted.repeat_share.any() or found.candidates["repeat_share"].any())
     lost = settings.per_element * int((like & ~placed).sum())
+    together = rows.followed_by(_windows(rows, mine[found.row], found.start, ask, tss))
     return Made(
-        rows.followed_by(_windows(rows, mine[found.row], found.start, ask, tss)),
+        together if masked else replace(together, table=together.table.drop("repeat_share")),
         np.append(like, np.zeros(len(found.row), dtype=bool)),
         settings.per_element * int(like.sum()),
         found.reasons | ({"the element has no place on the genome": lost} if lost else {}),

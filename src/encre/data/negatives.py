@@ -70,6 +70,8 @@ class NegativeSettings(Config):
         For ``other_tissue``: the tissue that they are not active in.
     max_smd
         The standardised mean difference that a matched kind may have in any covariate; None for no limit.
+    max_smd_of_source
+        The same of ``other_class`` and ``other_tissue``, which the source gives as they are; None for no limit.
     max_unmatched
         The share of wanted negatives of a matched kind that may be missing.
     """
@@ -82,6 +84,7 @@ class NegativeSettings(Config):
     distance: int = Field(default=100, ge=0)
     tissue: str = ""
     max_smd: float | None = Field(default=0.1, gt=0)
+    max_smd_of_source: float | None = Field(default=None, gt=0)
     max_unmatched: float = Field(default=0.1, ge=0, le=1)
 
     @field_validator("kinds")
@@ -145,7 +148,7 @@ def shuffled_negatives(
 
 
 def check_quality(quality: Iterable[dict[str, Any]], settings: NegativeSettings) -> None:
-    """Fail when a matched kind is too unlike the elements, or too much of it is missing.
+    """Fail when a kind is too unlike the elements, or too much of a matched one is missing.
 
     Raises
     ------
@@ -153,29 +156,34 @@ def check_quality(quality: Iterable[dict[str, Any]], settings: NegativeSettings)
         Naming the kind, the worst covariate, its difference and the limit.
     """
     for found in quality:
-        if not found["matched"]:
-            continue
         kind, wanted = found["kind"], found["wanted"]
         missing = wanted - found["made"]
-        if missing > settings.max_unmatched * wanted:
+        if found["matched"] and missing > settings.max_unmatched * wanted:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["unmatched"].items())
             raise GateError(
                 f"{missing:,} of {wanted:,} negatives of kind '{kind}' could not be matched",
                 where="[negatives]",
-                expected=f"at most {settings.max_unmatched:.0%}",
+                expected=f"at most {settings.max_unmatched * 100:g}%",
                 got=reasons,
                 remedy="Lower distance or per_element, or raise max_unmatched if the loss is meant.",
             )
         after = {name: abs(smd["after"]) for name, smd in found["smd"].items() if smd["after"] is not None}
         worst = max(after, key=lambda name: after[name], default="")
-        if settings.max_smd is not None and worst and after[worst] > settings.max_smd:
+        key = "max_smd" if found["matched"] else "max_smd_of_source"
+        limit, before = getattr(settings, key), found["smd"].get(worst, {}).get("before")
+        if limit is not None and worst and after[worst] > limit:
+            unmatched = f" (without matching {abs(before):.3f})" if found["matched"] else ""
+            better = (
+                "Lower distance or per_element, so that more places are free"
+                if found["matched"]
+                else 'Take "background" too, which is matched'
+            )
             raise GateError(
                 f"negatives of kind '{kind}' differ from the positives in {worst}",
                 where="[negatives]",
-                expected=f"a standardised mean difference of at most {settings.max_smd:g}",
-                got=f"{after[worst]:.3f} (without matching {abs(found['smd'][worst]['before']):.3f})",
-                remedy="A model could tell them apart by that alone. Lower distance or per_element, so that more "
-                "places are free, or raise max_smd.",
+                expected=f"a standardised mean difference of at most {limit:g}",
+                got=f"{after[worst]:.3f}{unmatched}",
+                remedy=f"A model could tell them apart by that alone. {better}, or raise {key}.",
             )
 
 

@@ -147,7 +147,7 @@ def _features(rows: Rows) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if "repeat_share" in rows.table.columns and rows.table["repeat_share"].null_count() < len(rows):
         features["repeat_share"] = rows.table["repeat_share"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     else:
-        absent["repeat_share"] = "the sequences come from no soft-masked genome"
+        absent["repeat_share"] = "no base is known to be soft-masked"
     if not rows.table["chrom"].is_not_null().any():
         absent["chromosome"] = "no coordinates"
     return features, absent
