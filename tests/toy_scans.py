@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from toy_models import MOTIFS, motif_tasks, random_text
 
 from encre.models.checkpoint import save_model
 from encre.models.model import build_model
 from encre.models.registry import model_config
+from toy_models import MOTIFS, motif_tasks, random_text
 
 CNN = {"name": "cnn", "channels": [6, 8], "kernel_sizes": [5, 3], "pools": [2, 2]}
 TRUNKS = {

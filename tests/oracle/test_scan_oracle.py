@@ -6,14 +6,14 @@ import numpy as np
 import pyBigWig
 import pytest
 import torch
-from toy_models import MOTIFS, random_text, save_motif_run
-from toy_scans import TRUNKS, save_random_run, spotted_text, write_fasta
 
 from encre import Genome, ScanConfig, load, scan
 from encre.genome.intervals import Interval
 from encre.genome.signal import SignalTrack
 from encre.models.inference import predict_logits
 from encre.predict import scan_plan, scan_score
+from toy_models import MOTIFS, random_text, save_motif_run
+from toy_scans import TRUNKS, save_random_run, spotted_text, write_fasta
 
 LENGTHS = {"chrA": 3_000, "tiny": 70, "chrB": 700}
 REGIONS = ["chrA:1-900", "chrA:1,400-1,410", "chrA:2,000-3,000", "tiny", "chrB"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def called(values: np.ndarray, cuts: list[int], *, window: int, stride: int) -> 
     lines: list[str] = []
     writer = PeakWriter(lines.append, "heart", CALL, window=window, stride=stride)
     edges = [0, *sorted(cuts), len(values)]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         writer.add("chr1", first * stride, values[first:last])
     writer.finish()
     rows = [line.split("\t") for line in lines[1:]]

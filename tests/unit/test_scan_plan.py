@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_scans import write_fasta
 
 from encre.errors import FormatError, IntervalError, MissingFileError, UnknownChromosomeError
 from encre.genome.store import Genome
 from encre.predict import scan_plan
 from encre.predict.scan_plan import bin_shift, plan_scan, read_scan_regions
+from toy_scans import write_fasta
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,11 @@ def _draw(console: Console, result: ScanResult) -> None:
         rate = "" if task["base_rate"] is None else f" at base rate {task['base_rate']:.3g}"
         called = f"{task['threshold_of']} >= {task['threshold']:g}{rate}" if task["peak_file"] else ""
         count = f"{task['peaks']:,}" if task["peak_file"] else "-"
-        table.add_row(name, str(result.tracks[name]), f"{task['mean']:.4g}", f"{task['max']:.4g}", count, called)
-    windows = result.summary["windows"]
+        table.add_row(name, task["track"], f"{task['mean']:.4g}", f"{task['max']:.4g}", count, called)
     console.print(table)
+    of = result.summary["windows"]
     console.print(
-        f"{windows['scored']:,} of {windows['total']:,} windows scored, {windows['scored_with_some_n']:,} of them with "
-        f"some N; left out: {windows['left_out_only_n']:,} of N alone, {windows['left_out_above_max_n']:,} with too "
-        f"many N. Summary: {result.summary_file}"
+        f"{of['scored']:,} of {of['total']:,} windows scored, {of['scored_with_some_n']:,} of them with some N. "
+        f"Left out: {of['left_out_only_n']:,} of N alone, {of['left_out_above_max_n']:,} with too many N."
     )
+    console.print(f"Summary, with all that it depends on: {result.summary_file}", soft_wrap=True)

@@ -89,8 +89,9 @@ def _result(ray: Any, task: Any, number: int) -> Scored:
         raise
     except ray.exceptions.RayError as error:
         raise ResourceError(
-            f"shard {number} was given up: its workers were lost {_RETRIES + 1} times ({str(error).splitlines()[0]})",
-            remedy="Most often they ran out of memory. Scan again: what is finished is kept.",
+            f"shard {number} was given up: a worker was lost in each of {_RETRIES + 1} tries "
+            f"({str(error).splitlines()[0]})",
+            remedy="Most often workers run out of memory. Scan again: what is finished is kept.",
         ) from error
 
 
