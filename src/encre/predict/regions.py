@@ -18,8 +18,11 @@ from encre.progress import SILENT, Progress
 from encre.tables import place
 
 if TYPE_CHECKING:
+    from encre.evaluation.calibration import BaseRate
     from encre.genome.store import Genome
+    from encre.models.device import Precision
     from encre.predict.predictor import Predictor
+    from encre.predict.scores import Combine
 
 
 def read_regions(path: str | Path, genome: Genome, *, width: int | None = None) -> Records:
@@ -117,23 +120,33 @@ def _lines(path: Path, numbers: pl.Series) -> pl.Series:
 
 
 def predict_regions(
-    model: Predictor, bed: str | Path, genome: Genome | str | Path, *, progress: Progress = SILENT
+    model: Predictor,
+    bed: str | Path,
+    genome: Genome | str | Path,
+    *,
+    combine: Combine = "mean",
+    precision: Precision = "fp32",
+    base_rate: BaseRate | None = None,
+    progress: Progress = SILENT,
 ) -> pl.DataFrame:
-    """Score every interval of a BED or narrowPeak.
+    """Score every interval of a file.
 
     Parameters
     ----------
     model
         From :func:`encre.load`.
     bed
-        BED or narrowPeak file, plain or gzip; 0-based half-open.
+        BED, narrowPeak, GFF, or what else :func:`read_regions` takes.
     genome
         An open genome, or the FASTA or 2bit file of GRCh38.
+    combine, precision, base_rate, progress
+        As in :meth:`encre.predict.predictor.Predictor.predict`.
 
     Returns
     -------
     pl.DataFrame
-        One row an interval; see :meth:`encre.predict.predictor.Predictor.predict`.
+        One row an interval; see :meth:`encre.predict.predictor.Predictor.score`.
     """
     opened = open_genome(genome, assembly="GRCh38", why=f"the regions of {bed}", progress=progress)
-    return model.predict(read_regions(bed, opened, width=model.region_width), progress=progress)
+    records = read_regions(bed, opened, width=model.region_width)
+    return model.predict(records, combine=combine, precision=precision, base_rate=base_rate, progress=progress)
