@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, FolderError
+from encre.genome.intervals import Interval
 from encre.genome.store import Genome
 from encre.genome.vcf import SUFFIXES, Definition, extended_header, new_header, with_info, write_vcf
 from encre.predict.outputs import write_table
@@ -144,23 +144,11 @@ def _joined(values: dict[str, pl.Expr], fields: dict[str, Definition]) -> pl.Exp
 
 def _with_anchors(table: pl.DataFrame, genome: Genome) -> pl.DataFrame:
     """Deletions written as ``-`` with the base before them, as in a VCF (at a chromosome's start, behind them)."""
-    rows = (table["alt"] == "-").arg_true()
-    if not len(rows):
-        return table
-    some = table[rows]
-    start, length = some["pos"].to_numpy() - 1, some["ref"].str.len_bytes().to_numpy()
-    before = start > 0
-    place = np.where(before, start - 1, start + length)
-    codes, _ = genome.gather(some["chrom"], place, place + 1, pad="N")
-    base = pl.Series(list(decode(codes)))
-    ref = np.where(before, (base + some["ref"]).to_numpy(), (some["ref"] + base).to_numpy())
-    fixed = some.with_columns(
-        pl.Series("pos", some["pos"].to_numpy() - before), pl.Series("ref", ref.tolist()), base.alias("alt")
-    )
-    at = pl.Series(np.arange(table.height))
-    return (
-        pl.concat([table.with_columns(at.alias("at")).filter(pl.col("alt") != "-"),
-                   fixed.with_columns(rows.cast(pl.Int64).alias("at"))])
-        .sort("at")
-        .drop("at")
-    )  # fmt: skip
+    rows = (table["alt"] == "-").arg_true().to_list()
+    pos, ref, alt = (table[name].to_list() for name in ("pos", "ref", "alt"))
+    for row in rows:
+        at = pos[row] - 2 if pos[row] > 1 else len(ref[row])
+        alt[row] = decode(genome.fetch(Interval(table["chrom"][row], at, at + 1)))
+        ref[row] = alt[row] + ref[row] if pos[row] > 1 else ref[row] + alt[row]
+        pos[row] = max(pos[row] - 1, 1)
+    return table.with_columns(pl.Series("pos", pos), pl.Series("ref", ref), pl.Series("alt", alt))
