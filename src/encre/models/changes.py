@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from encre.models.local import NOWHERE, Level, Levels, Padded, pooled
+from encre.models.local import NOWHERE, Level, Levels, Padded, pooled, relu_
 from encre.models.readout import Readout
 from encre.shapes import N_CODE
 
@@ -112,7 +111,7 @@ class LocalChanges:
             at = period * (self.period // self.levels.steps[number]) + begin * level.pool
             y = held.before[number].runs(group.row, at, count * level.pool)
             spread(y, delta, level, offset=low - level.half - begin * level.pool)
-            F.relu(y, inplace=True)
+            relu_(y)
             if level.residual:
                 y += held.outputs[number].runs(group.row, at, count * level.pool)
                 here = low - begin * level.pool
