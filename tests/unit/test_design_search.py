@@ -131,6 +131,15 @@ def test_the_model_is_left_as_it_was(model: Predictor):
         assert torch.equal(parameter, value)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_children_of_two_parents_keep_to_the_limit_of_edits(model: Predictor, seed: int):
+    """Regression: a child whose mutation undid an edit could carry more edits than its parents."""
+    found = design(
+        model, TARGET, start=[random_text(60, 7)], method="evolution", max_edits=4, population=40, steps=12, seed=seed
+    )
+    assert found.table["edits"].max() <= 4  # type: ignore[operator]
+
+
 # ------------------------------------------------------------------------------------------- oracle
 
 

@@ -75,13 +75,13 @@ def _children(problem: Problem, start: np.ndarray, parents: np.ndarray, rng: np.
         if len(edited) and rng.random() < _UNDONE:
             places = rng.choice(edited, size=1)
             child[places] = start[places]
-            continue
-        places = rng.choice(free, size=min(int(count), len(free)), replace=False)
-        child[places] = (child[places] + rng.integers(1, 4, size=len(places))) % 4
-        if most is not None:
+        else:
+            places = rng.choice(free, size=min(int(count), len(free)), replace=False)
+            child[places] = (child[places] + rng.integers(1, 4, size=len(places))) % 4
+        if most is not None:  # two parents within the limit can have a child beyond it
             edited = np.flatnonzero(child != start)
-            undone = rng.permutation(edited)[: max(0, len(edited) - most)]
-            child[undone] = start[undone]
+            beyond = rng.permutation(edited)[: max(0, len(edited) - most)]
+            child[beyond] = start[beyond]
     whole = [
         children[row] if good else constraints.mend(children[row], start, rng)
         for row, good in enumerate(constraints.hold(children, start))
