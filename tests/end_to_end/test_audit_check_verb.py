@@ -224,6 +224,15 @@ def test_a_label_column_that_is_no_label_is_said_and_left_out(encre, tmp_path, t
     assert any("'label' is not 0 and 1" in note for note in value["notes"])
 
 
+def test_what_is_hardly_dna_is_remarked_upon(encre, tmp_path, texts):
+    """Proteins used to pass as clean DNA: nearly all of their letters count as N, which is like nothing."""
+    train, test = fasta(tmp_path / "a.fa", texts["train"]), fasta(tmp_path / "b.fa", ["MKVLAAGIVGLLAQWERTYIPSDF" * 9])
+    done = encre("data", "check", "--train", train, "--test", test, "-q")
+    assert done.code == 0, done.err
+    assert "of the letters of test are none of A, C, G and T: is this DNA?" in done.out
+    assert "letters of train" not in done.out
+
+
 def test_labels_in_fasta_headers_are_taken_when_named(encre, tmp_path, texts):
     def names(n):
         return [f"s{i}|{i % 2}" for i in range(n)]

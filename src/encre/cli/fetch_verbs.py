@@ -68,8 +68,8 @@ def _entry(one: Entry) -> dict[str, Any]:
 
 
 def _planned(one: Planned) -> dict[str, Any]:
-    there = one.locked is not None
-    return {"name": one.entry.name, "there": there, "size": one.size, "begun": one.begun, "note": one.note}
+    told = {"there": one.locked is not None, "size": one.size, "begun": one.begun, "note": one.note}
+    return {"name": one.entry.name, **told, "addresses": list(one.entry.addresses)}
 
 
 def _downloaded(one: Downloaded) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from encre.files import explain_damage, open_plain
 from encre.genome.bed import check_bounds
 from encre.genome.fasta import read_fasta
 from encre.progress import SILENT, Progress
-from encre.sequence.alphabet import encode_many
+from encre.sequence.alphabet import encode_many, n_share
 from encre.sources.elements import arrange, check_targets, group_tasks, read_splits
 from encre.sources.own import FastaSettings, read_own_fasta
 from encre.tables import Column, place, read_table, table_header
@@ -26,6 +26,8 @@ from encre.tasks import TaskSet
 
 #: Up to so many rows, near-duplicates and neighbours are looked for without being asked.
 SMALL = 200_000
+#: Share of letters other than A, C, G, T from which on a file is remarked upon.
+_STRANGE = 0.1
 _SEQUENCE = ("sequence", "seq")
 _LABEL = ("label", "target")
 _NAMES = ("name", "id", "accession")
@@ -133,7 +135,7 @@ def audit_files(
     """
     progress.say(f"reading {', '.join(path.name for path in files.named.values())}")
     own = read_files(files)
-    settings, notes = settings or AuditSettings(), list(own.notes)
+    settings, notes = settings or AuditSettings(), [*own.notes, *_strange(own.rows)]
     if len(own.rows) <= SMALL:
         settings = settings.model_copy(update={"near_duplicates": True, "neighbours": own.tasks is not None})
     elif not settings.wants_near:
@@ -145,6 +147,15 @@ def audit_files(
     found = audit(own.rows, own.tasks, settings, clusters, split=judged, keep=keep, progress=progress)
     names = list(own.tasks.names) if own.tasks is not None else []
     return found | {"files": own.files, "splits": _counts(table), "tasks": names, "notes": notes}
+
+
+def _strange(rows: Rows) -> Iterator[str]:
+    """A remark on each split that hardly is DNA: letters that are no base are N, and N is like nothing."""
+    unknown = n_share(rows.codes, rows.offsets) * rows.lengths
+    for split in ("train", "valid", "test"):
+        here = (rows.table["split"] == split).to_numpy()
+        if (share := unknown[here].sum() / max(rows.lengths[here].sum(), 1)) > _STRANGE:
+            yield f"{share:.0%} of the letters of {split} are none of A, C, G and T: is this DNA?"
 
 
 def _counts(table: pl.DataFrame) -> dict[str, dict[str, int]]:
