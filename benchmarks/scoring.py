@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,13 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import scoring_inputs as given
 import torch
-from peers.ask import NotInstalledError, Peer
+from peers.ask import NotInstalledError, Peer, Peers
 from rows import Rows, arguments
-from scoring_inputs import WINDOW
+from scoring_inputs import CHR22, WINDOW
 
 import encre
+from encre.models import stretch
 from encre.models.device import Precision, has_bf16
 from encre.models.model import EnhancerModel
 from encre.models.stretch import naive_stretch_logits, stretch_logits
@@ -45,6 +48,9 @@ from encre.models.substitution import (
     naive_substituted_logits,
     substituted_logits,
 )
+from encre.predict.scan_plan import plan_scan, read_scan_regions
+from encre.predict.scan_score import Way, read_codes, score_shard
+from encre.predict.variants import VariantOptions, score_variants
 
 TOLERANCE = 1e-5
 Side = Callable[[], float]
@@ -101,17 +107,21 @@ def scan(rows: Rows, model: EnhancerModel, *, quick: bool) -> None:
         in_bf16(rows, name, partial(stretch_logits, model, codes, **how), 1.5)
 
 
-def in_bf16(rows: Rows, name: str, work: Callable[..., Any], target: float) -> None:
-    """fp32 against bf16 of the same function, and how far apart their logits are."""
-    name = f"{name}: encre fp32 / bf16"
+def in_bf16(rows: Rows, name: str, work: Callable[..., np.ndarray], target: float) -> None:
+    """fp32 against bf16 of the same function, and how well their logits agree."""
     if not has_bf16(torch.device("cpu")):
-        rows.skip(name, "x", target, "this CPU does not compute in bf16")
+        rows.skip(f"{name}: encre fp32 / bf16", "x", target, "this CPU does not compute in bf16")
         return
-    exact, rounded = work(precision="fp32"), work(precision="bf16")
-    exact, rounded = (found[1] if isinstance(found, tuple) else found for found in (exact, rounded))
+    agree(rows, name, work(precision="fp32"), work(precision="bf16"))
     found = in_turn({kind: clocked(work, precision=kind) for kind in ("fp32", "bf16")}, times=3)
-    rows.add(name, ratios(found["fp32"], found["bf16"]), "x", target=target)
-    rows.add(f"{name}: largest difference", difference(exact, rounded), "", target=0.1, at_most=True)
+    rows.add(f"{name}: encre fp32 / bf16", ratios(found["fp32"], found["bf16"]), "x", target=target)
+
+
+def agree(rows: Rows, name: str, exact: np.ndarray, rounded: np.ndarray) -> None:
+    """The worst task's correlation of bf16's logits with fp32's."""
+    worst = min(np.corrcoef(a, b)[0, 1] for a, b in zip(exact.T, rounded.T, strict=True))
+    most = difference(exact, rounded)[0]
+    rows.add(f"{name}: bf16 with fp32 (largest difference {most:.2g})", [float(worst)], "Pearson", target=0.99)
 
 
 # ------------------------------------------------------------------------------------------------------ ISM
@@ -126,61 +136,64 @@ def effects(model: EnhancerModel, codes: np.ndarray, *, precision: Precision = "
     return grid
 
 
-def quickest_batch(peer: Peer, verb: str, codes: dict[str, str]) -> int:
-    """The batch size that suits the peer best here."""
-    peer.seconds(verb, **codes, batch=128)  # imports, caches, the capture
-    return min((32, 128, 512), key=lambda batch: peer.seconds(verb, **codes, batch=batch))
+def quickest_batch(peer: Peer, verb: str, *, quick: bool, **sent: Any) -> int:
+    """The batch size that suits the peer best here; with ``--quick`` the one that usually does."""
+    usual = 128 if verb == "fast" else 32
+    peer.seconds(verb, **sent, batch=usual)  # imports, caches, the capture of the model
+    return usual if quick else min((32, 128, 512), key=lambda batch: peer.seconds(verb, **sent, batch=batch))
 
 
-def mutagenesis(rows: Rows, model: EnhancerModel, plain: Path, work: Path, *, quick: bool) -> None:
+def mutagenesis(rows: Rows, model: EnhancerModel, peers: Peers, *, quick: bool) -> None:
     """Every substitution of some sequences through the CNN; the ratio is of seconds a sequence."""
     for name, verb, target in (
-        ("tangermeme", "slow", 15),
-        ("tangermeme", "fast", 2),
-        ("grelu", "slow", 15),
-        ("crested", "slow", 15),
+        ("tangermeme", "slow", 15.0),
+        ("tangermeme", "fast", 2.0),
+        ("grelu", "slow", 15.0),
+        ("crested", "slow", 15.0),
     ):
-        try:
-            with Peer(name, plain, work) as peer:
-                for length in (350, 512):
-                    against(rows, model, peer, verb, length=length, target=target, quick=quick)
-                if verb == "fast" and not quick:
-                    as_it_comes(rows, model, peer)
-        except NotInstalledError as why:
-            for length in (350, 512):
-                rows.skip(f"ISM of {length} bp, CNN: {name}, {verb} path / encre", "x", target, str(why))
+        for length in (350,) if quick else (350, 512):
+            against(rows, model, peers, name, verb=verb, length=length, target=target)
+    if not quick:
+        as_it_comes(rows, model, peers)
 
 
 def against(
-    rows: Rows, model: EnhancerModel, peer: Peer, verb: str, *, length: int, target: float, quick: bool
+    rows: Rows, model: EnhancerModel, peers: Peers, name: str, *, verb: str, length: int, target: float
 ) -> None:
-    row = f"ISM of {length} bp, CNN: {peer.name}, {verb} path"
+    row = f"ISM of {length} bp, CNN: {name}, {verb} path"
+    try:
+        peer = peers[name]
+    except NotInstalledError as why:
+        rows.skip(f"{row} / encre", "x", target, str(why))
+        return
     many = given.random_codes(3, length, seed=length)
-    codes = many[:1] if quick and verb == "slow" else many
-    batch = quickest_batch(peer, verb, peer.give(codes=many[:1]))
+    codes = many if verb == "fast" else many[:2]
+    batch = quickest_batch(peer, verb, quick=peers.quick, **peer.give(codes=many[:1]))
     sent = peer.give(codes=codes)
     theirs = peer.result(verb, **sent, batch=batch)
     apart = difference(effects(model, codes), theirs)
     effects(model, many)
     sides = {"ours": clocked(effects, model, many), "theirs": partial(peer.seconds, verb, **sent, batch=batch)}
-    found = in_turn(sides, times=2 if quick else 3)
+    found = in_turn(sides, times=1 if peers.quick else 3)
     each = [seconds / len(codes) * len(many) for seconds in found["theirs"]]
     rows.add(f"{row} (batch {batch}) / encre", ratios(each, found["ours"]), "x", target=target)
     rows.add(f"{row}: largest difference", apart, "", target=TOLERANCE, at_most=True)
 
 
-def as_it_comes(rows: Rows, model: EnhancerModel, peer: Peer) -> None:
+def as_it_comes(rows: Rows, model: EnhancerModel, peers: Peers) -> None:
     """So many sequences that tangermeme takes its fast path by itself, the capture of the model included."""
+    name = "ISM of 512 bp, CNN, many sequences: tangermeme as it comes / encre"
+    try:
+        peer = peers["tangermeme"]
+    except NotInstalledError as why:
+        rows.skip(name, "x", 2, str(why))
+        return
     one = given.random_codes(1, 512, seed=1)
     slow = min(peer.seconds("slow", **peer.give(codes=one), batch=32) for _ in range(2))
     codes = given.random_codes(math.ceil(36 / slow), 512, seed=2)
     sent = peer.give(codes=codes)
-    sides = {
-        "ours": clocked(effects, model, codes),
-        "theirs": partial(peer.seconds, "whole", **sent, batch=128),
-    }
+    sides = {"ours": clocked(effects, model, codes), "theirs": partial(peer.seconds, "whole", **sent, batch=128)}
     found = in_turn(sides, times=1)
-    name = f"ISM of {len(codes)} x 512 bp, CNN: tangermeme as it comes / encre"
     rows.add(name, ratios(found["theirs"], found["ours"]), "x", target=2)
 
 
@@ -190,8 +203,8 @@ def as_it_comes(rows: Rows, model: EnhancerModel, peer: Peer) -> None:
 def trunks(rows: Rows, *, quick: bool) -> None:
     """ISM of 350 bp through the reference's LSTM and Transformer; a share of the positions where all take minutes."""
     for name, config, every in (
-        ("CNN+LSTM", encre.CNNLSTMConfig(), 10 if quick else 1),
-        ("Transformer", encre.TransformerConfig(), 50 if quick else 3),
+        ("CNN+LSTM", encre.CNNLSTMConfig(), 25 if quick else 1),
+        ("Transformer", encre.TransformerConfig(), 117 if quick else 3),
     ):
         model = given.network(config)
         codes = given.random_codes(1, 350, seed=3)
@@ -202,23 +215,71 @@ def trunks(rows: Rows, *, quick: bool) -> None:
         row = f"ISM of 350 bp, {name}{part}"
         fast = partial(substituted_logits, model, codes, changes, both_strands=False)
         slow = partial(naive_substituted_logits, model, codes, changes, both_strands=False)
-        exact, apart = fast()[1], 0.0
-        sides = {"slow": clocked(slow), "fast": clocked(fast)}
+        exact = fast()[1]
+        apart = difference(slow()[1], exact)
+        sides = {"slow": clocked(slow), "fp32": clocked(fast)}
         if has_bf16(torch.device("cpu")):
             sides["bf16"] = clocked(fast, precision="bf16")
-            apart = float(np.abs(fast(precision="bf16")[1] - exact).max())
-        found = in_turn(sides, times=2)
-        rows.add(f"{row}: batch loop / encre", ratios(found["slow"], found["fast"]), "x", target=2)
-        rows.add(f"{row}: largest difference", difference(slow()[1], exact), "", target=TOLERANCE, at_most=True)
-        if "bf16" not in found:
-            rows.skip(f"{row}: batch loop / encre in bf16", "x", 2, "this CPU does not compute in bf16")
-            continue
-        rows.add(f"{row}: batch loop / encre in bf16", ratios(found["slow"], found["bf16"]), "x", target=2)
-        spread = float(exact.std(0).mean())
-        rows.add(f"{row}: bf16 - fp32, largest, over their spread", [apart / spread], "", target=0.1, at_most=True)
+            agree(rows, row, exact, fast(precision="bf16")[1])
+        found = in_turn(sides, times=1 if quick else 2)
+        rows.add(f"{row}: largest difference", apart, "", target=TOLERANCE, at_most=True)
+        for precision in ("fp32", "bf16"):
+            how = f"{row}: batch loop / encre in {precision}"
+            if precision in found:
+                rows.add(how, ratios(found["slow"], found[precision]), "x", target=2)
+            else:
+                rows.skip(how, "x", 2, "this CPU does not compute in bf16")
 
 
 # ------------------------------------------------------------------------------------------------- variants
+
+
+def variants(rows: Rows, run: Path, model: EnhancerModel, peers: Peers, *, quick: bool) -> None:
+    """From a VCF and a genome to the table on our side; tangermeme is handed its windows, gReLU reads the genome.
+
+    One strand, no background. For insertions and deletions we average two windows, one that keeps the left side in
+    its place and one that keeps the right: tangermeme does the same when called with both settings of ``left``.
+    """
+    codes = given.random_codes(2_000_000, seed=6)
+    fasta = given.write_fasta(codes, peers.work / "variants.fa", name="chr1")
+    found = given.variants_on(codes, 300 if quick else 2_000)
+    single = found.take(found.snv)
+    predictor, genome = encre.load(run, device="cpu"), encre.Genome(fasta, assembly="custom:synthetic")
+    options = VariantOptions(background=0, both_strands=False)
+
+    def ours(part: given.Variants) -> Callable[[], np.ndarray]:
+        vcf = given.write_vcf(part, peers.work / f"{len(part.ref)}.vcf", chrom="chr1", length=len(codes))
+        columns = pl.col("^delta_logit_.*$")
+        return lambda: score_variants(predictor, vcf, genome, options=options).select(columns).to_numpy()
+
+    def compare(name: str, what: str, sent: Callable[[], dict[str, Any]], work: Callable[[], np.ndarray]) -> Any:
+        row = f"{what}: {name}"
+        try:
+            peer = peers[name]
+        except NotInstalledError as why:
+            rows.skip(f"{row} / encre", "x", 2, str(why))
+            return None
+        how = sent()
+        batch = quickest_batch(peer, "variants", quick=quick, **how)
+        sides = {"ours": clocked(work), "theirs": partial(peer.seconds, "variants", **how, batch=batch)}
+        seconds = in_turn(sides, times=3 if quick else 7)
+        rows.add(f"{row} (batch {batch}) / encre", ratios(seconds["theirs"], seconds["ours"]), "x", target=2)
+        return peer.result("variants", **how, batch=batch)
+
+    every, snvs = ours(found), ours(single)
+    what = f"{len(found.ref):,} variants, a tenth insertions and deletions"
+    windows = partial(given.tangermeme_windows, codes, found)
+    theirs = compare("tangermeme", what, lambda: peers["tangermeme"].give(**windows()), every)
+    if theirs is not None:
+        apart = difference(theirs, every()[given.by_kind(found)])
+        rows.add(f"{what}: tangermeme: largest difference", apart, "", target=TOLERANCE, at_most=True)
+    given.write_sizes(fasta, "chr1", len(codes))
+    table = given.write_grelu_table(single, peers.work / "snv.tsv")
+    what = f"{len(single.ref):,} variants of one base"
+    theirs = compare("grelu", what, lambda: {"genome": str(fasta), "table": str(table), "width": WINDOW}, snvs)
+    if theirs is not None:
+        apart = difference(theirs, given.at_grelu_place(model, codes, single))
+        rows.add(f"{what}: grelu: largest difference", apart, "", target=TOLERANCE, at_most=True)
 
 
 # ----------------------------------------------------------------------------------------------- prediction
@@ -271,6 +332,72 @@ def ready(codes: np.ndarray, start: np.ndarray) -> list[torch.Tensor]:
 
 # ----------------------------------------------------------------------------------------------- chromosome
 
+SCAN = """
+import sys, time
+import encre, torch
+begun = time.perf_counter()
+torch.set_num_threads(1)
+fasta, run, out = sys.argv[1:]
+encre.scan(encre.load(run, device="cpu"), encre.Genome(fasta, assembly="custom:synthetic"), "chr22", out=out)
+seconds = time.perf_counter() - begun
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak.split()[1]) / 1024, seconds)
+"""
+
+
+def chromosome(rows: Rows, run: Path, model: EnhancerModel, work: Path, *, quick: bool) -> None:
+    """A scan of a chromosome with chr22's N to tracks and peaks of ten tasks: memory, and time beside the network's.
+
+    Whole processes; ``--quick`` leaves out the start of Python. The network's own time is that of the same calls of
+    the model on codes in memory, nothing else.
+    """
+    short, long = (200_000, 1_000_000) if quick else (5_000_000, CHR22)
+    peaks, seconds = {}, 0.0
+    for length in (short, long):
+        fasta = given.write_fasta(given.like_chr22(length), work / f"{length}.fa")
+        begun = time.perf_counter()
+        peaks[length], seconds = apart(SCAN, fasta, run, f"{work}/scan{length}/")
+        seconds = seconds if quick else time.perf_counter() - begun
+        rows.add(f"scan of {length / 1e6:.3g} Mb, peak memory", [peaks[length]], "MB", target=1000, at_most=True)
+    ratio = peaks[long] / peaks[short]
+    name = f"scan of {long / 1e6:.3g} Mb"
+    rows.add(f"{name}: peak memory / that of {short / 1e6:.3g} Mb", [ratio], "x", target=1.1, at_most=True)
+    calls = calls_of_a_scan(run, work / f"{long}.fa")
+    own = clocked(lambda: [stretch_logits(model, *what, **how) for what, how in calls])()
+    rows.add(f"{name}, ten tasks: all parts / the network alone", [seconds / own], "x", target=1.1, at_most=True)
+
+
+def apart(code: str, *words: object) -> tuple[float, float]:
+    """Run Python code in a process of its own: the peak memory in MB and the seconds that it prints.
+
+    The process reads its own peak: what the system tells of a child counts the parent, of which it was a copy.
+    """
+    command = [sys.executable, "-c", code, *map(str, words)]
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=alone, check=True).stdout
+    megabytes, seconds = map(float, said.split()[-2:])
+    return megabytes, seconds
+
+
+def calls_of_a_scan(run: Path, fasta: Path) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """What a scan hands to the model, taken down without computing it."""
+    calls, kept = [], stretch.stretch_logits
+
+    def note(model: EnhancerModel, codes: np.ndarray, **how: Any) -> np.ndarray:
+        calls.append(((codes.copy(),), how))
+        return np.zeros(((len(codes) - how["window"]) // how["stride"] + 1, len(model.tasks)), np.float32)
+
+    predictor, genome = encre.load(run, device="cpu"), encre.Genome(fasta, assembly="custom:synthetic")
+    way = Way(WINDOW, WINDOW // 8, 0.5, "fp32")
+    plan = plan_scan(read_scan_regions("chr22", genome), genome, window=way.window, stride=way.stride)
+    stretch.stretch_logits = note
+    try:
+        for shard in plan.shards:
+            score_shard(predictor.model, read_codes(genome, shard, way), shard.runs, way)
+    finally:
+        stretch.stretch_logits = kept
+    return calls
+
 
 # ------------------------------------------------------------------------------------------------------ main
 
@@ -279,17 +406,19 @@ def main() -> None:
     options = arguments(__doc__ or "")
     torch.set_num_threads(1)
     rows, quick = Rows(json_only=options.json), options.quick
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, Peers(Path(name), quick=quick) as peers:
         work = Path(name)
         os.environ["ENCRE_CACHE"] = str(work / "cache")
         model = given.network()
-        plain = given.write_plain(model, work / "network.npz")
+        given.write_plain(model, peers.network)
         run = given.write_run(model, work / "run")
         parts = {
             "scan": lambda: scan(rows, model, quick=quick),
-            "mutagenesis": lambda: mutagenesis(rows, model, plain, work, quick=quick),
+            "mutagenesis": lambda: mutagenesis(rows, model, peers, quick=quick),
             "trunks": lambda: trunks(rows, quick=quick),
+            "variants": lambda: variants(rows, run, model, peers, quick=quick),
             "prediction": lambda: prediction(rows, run, model, work, quick=quick),
+            "chromosome": lambda: chromosome(rows, run, model, work, quick=quick),
         }
         for part, measure in parts.items():
             if options.only in part:

@@ -15,7 +15,8 @@ import torch
 import encre
 from encre.models.checkpoint import save_model
 from encre.models.model import EnhancerModel
-from encre.sequence.alphabet import decode
+from encre.models.substitution import Substitutions, substituted_logits
+from encre.sequence.alphabet import decode, encode_many
 
 WINDOW = 512
 CNN = encre.CNNConfig(input="one_hot", channels=(64, 128, 128), kernel_sizes=(15, 5, 5), pools=(4, 4, 1))
@@ -23,7 +24,7 @@ CHR22 = 50_818_468
 
 
 def network(config: encre.CNNConfig | encre.CNNLSTMConfig | encre.TransformerConfig = CNN) -> EnhancerModel:
-    """Random weights whose logits lie about 0 and differ between sequences by about 1, as a trained model's do."""
+    """Random weights; logits lie about 0 and differ between sequences by a fifth of what their vectors do."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = encre.build_model(config, tasks=encre.screen_tasks()).eval()
@@ -33,7 +34,7 @@ def network(config: encre.CNNConfig | encre.CNNLSTMConfig | encre.TransformerCon
                     torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             vectors = model.embed(torch.randint(0, 4, (64, 350), dtype=torch.uint8), torch.full((64,), 350))
             usual = torch.nn.functional.normalize(vectors.mean(0), dim=0)
-            spread = model.read(vectors).std(0).mean()
+            spread = model.read(vectors).std(0).mean() / (0.2 * vectors.std(0).norm())
             for head in model.heads.values():
                 head.weight.sub_(torch.outer(head.weight @ usual, usual)).div_(spread)  # pyright: ignore
                 head.bias.zero_()  # pyright: ignore
@@ -116,24 +117,36 @@ class Variants(NamedTuple):
         """(M,) which are substitutions of one base."""
         return np.array([len(r) == len(a) == 1 for r, a in zip(self.ref, self.alt, strict=True)])
 
+    def take(self, chosen: np.ndarray) -> Variants:
+        """Some of them, (M,) bool."""
+        rows = np.flatnonzero(chosen).tolist()
+        return Variants(self.position[chosen], [self.ref[i] for i in rows], [self.alt[i] for i in rows])
+
 
 def variants_on(codes: np.ndarray, count: int, *, seed: int = 1) -> Variants:
-    """Nine in ten substitutions, the rest insertions and deletions of 1 to 10 bases, at sorted places without N."""
+    """Nine in ten substitutions, the rest insertions and deletions of some 1 to 10 bases; sorted, away from N.
+
+    What is inserted or deleted ends with another base than stands before it, so that there is one way to write it.
+    """
     rng = np.random.default_rng(seed)
     known = np.flatnonzero(codes < 4)
     inner = known[(known > 2 * WINDOW) & (known < len(codes) - 2 * WINDOW)]
     position = np.sort(rng.choice(inner, count, replace=False))
     ref, alt = [], []
     for row, at in enumerate(position.tolist()):
-        kind, size = ("snv", 0) if row % 10 else (("insertion", "deletion")[row // 10 % 2], int(rng.integers(1, 11)))
-        taken = codes[at : at + 1 + (size if kind == "deletion" else 0)]
-        base = decode(taken)
-        new = (codes[at] + rng.integers(1, 4)) % 4
-        inserted = decode(rng.integers(0, 4, size, np.uint8)) if kind == "insertion" else ""
-        ref.append(base)
-        alt.append(
-            {"snv": decode(np.array([new], np.uint8)), "insertion": base + inserted, "deletion": base[0]}[kind]
-        )
+        base, other = decode(codes[at : at + 1]), decode((codes[at : at + 1] + rng.integers(1, 4, 1, np.uint8)) % 4)
+        size = int(rng.integers(1, 11))
+        if row % 10:
+            ref.append(base)
+            alt.append(other)
+        elif row % 20:
+            ref.append(base)
+            alt.append(base + decode(rng.integers(0, 4, size - 1, np.uint8)) + other)
+        else:
+            while codes[at + size] == codes[at]:
+                size += 1
+            ref.append(decode(codes[at : at + size + 1]))
+            alt.append(base)
     return Variants(position, ref, alt)
 
 
@@ -145,3 +158,77 @@ def write_vcf(found: Variants, path: Path, *, chrom: str, length: int) -> Path:
     lines = (f"{chrom}\t{at + 1}\t.\t{ref}\t{alt}\t.\t.\t.\n" for at, ref, alt in rows)
     path.write_text(head + "".join(lines))
     return path
+
+
+# ------------------------------------------------------------------------------------- what peers are handed
+
+
+def by_kind(found: Variants) -> np.ndarray:
+    """The order of :func:`tangermeme_windows`: substitutions, deletions, insertions."""
+    grown = np.array([len(alt) - len(ref) for ref, alt in zip(found.ref, found.alt, strict=True)])
+    return np.concatenate([np.flatnonzero(kind) for kind in (grown == 0, grown < 0, grown > 0)])
+
+
+def tangermeme_windows(codes: np.ndarray, found: Variants) -> dict[str, np.ndarray]:
+    """Windows around the middle of each variant (codes) and the variants in tangermeme's form, both anchors.
+
+    A deletion's windows reach as far as the longest deletion over the end that is cut off.
+    """
+    size = {"ref": np.array([len(text) for text in found.ref]), "alt": np.array([len(text) for text in found.alt])}
+    gone, added = size["ref"] - 1, size["alt"] - 1
+    snv, deleted, inserted = (gone + added == 0), gone > 0, added > 0
+    at, longest = found.position, int(gone.max())
+    alt = encode_many(["".join(text[-1] for text in found.alt)])[0]
+    middle = at + 1 + gone // 2 - WINDOW // 2  # of the bases that go, which follow the anchor base
+
+    def windows(begin: np.ndarray, width: int = WINDOW) -> np.ndarray:
+        return codes[begin[:, None] + np.arange(width)]
+
+    def each(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        owner = np.repeat(np.arange(len(rows)), counts)
+        return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+    begin = at[snv] - WINDOW // 2
+    rows = np.arange(len(begin))
+    given = {
+        "substituted": windows(begin),
+        "substitutions": np.stack([rows, np.full(len(rows), WINDOW // 2), alt[snv]], axis=1).astype(np.int64),
+    }
+    begin = middle[deleted]
+    owner, step = each(begin, gone[deleted])
+    place = (at[deleted] + 1 - begin)[owner] + step
+    given |= {
+        "deleted_left": windows(begin, WINDOW + longest),
+        "deletions_left": np.stack([owner, place], axis=1),
+        "deleted_right": windows(begin - longest, WINDOW + longest),
+        "deletions_right": np.stack([owner, place + longest], axis=1),
+    }
+    begin = at[inserted] + 1 - WINDOW // 2
+    texts = [text[1:][::-1] for text, new in zip(found.alt, inserted, strict=True) if new]  # it wants the last first
+    owner, _ = each(begin, added[inserted])
+    letters = encode_many(["".join(texts)])[0]
+    given["inserted"] = windows(begin)
+    given["insertions"] = np.stack([owner, np.full(len(owner), WINDOW // 2), letters], axis=1).astype(np.int64)
+    return given
+
+
+def write_grelu_table(found: Variants, path: Path) -> Path:
+    """chrom, pos (1-based), ref, alt."""
+    rows = zip(found.position.tolist(), found.ref, found.alt, strict=True)
+    path.write_text("chrom\tpos\tref\talt\n" + "".join(f"chr1\t{at + 1}\t{ref}\t{alt}\n" for at, ref, alt in rows))
+    return path
+
+
+def write_sizes(fasta: Path, name: str, length: int) -> None:
+    """The sizes file that gReLU wants beside a FASTA."""
+    fasta.with_name(f"{fasta.name}.sizes").write_text(f"{name}\t{length}\n")
+
+
+def at_grelu_place(model: EnhancerModel, codes: np.ndarray, found: Variants) -> np.ndarray:
+    """Effects (M, K) in gReLU's windows, where the variant stands a base further left than in ours."""
+    place = WINDOW // 2 - 1
+    windows = codes[found.position[:, None] - place + np.arange(WINDOW)]
+    rows, alt = np.arange(len(windows)), encode_many(["".join(found.alt)])[0]
+    changes = Substitutions(rows, np.full(len(rows), place), alt[:, None])
+    before, after = substituted_logits(model, windows, changes, both_strands=False)
+    return after - before

@@ -18,7 +18,7 @@ class NotInstalledError(Exception):
 
 
 class Peer:
-    """A worker process; use as a context manager.
+    """A worker process.
 
     Parameters
     ----------
@@ -45,10 +45,8 @@ class Peer:
         self.process = subprocess.Popen([python, script], env=os.environ | single, cwd=self.work, **pipes)
         self._say({"network": str(network)})
 
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Let the worker go."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
@@ -80,3 +78,31 @@ class Peer:
         if "error" in answer:
             raise RuntimeError(f"{self.name}: {answer['error']}")
         return answer
+
+
+class Peers:
+    """The peers by name, each started when it is first asked for; use as a context manager.
+
+    Parameters
+    ----------
+    work
+        Folder for what goes to and fro; the weights that all sides compute with are ``network.npz`` there.
+    quick
+        Whether little time is to be spent on them.
+    """
+
+    def __init__(self, work: Path, *, quick: bool) -> None:
+        self.network, self.work, self.quick = work / "network.npz", work, quick
+        self.started: dict[str, Peer] = {}
+
+    def __enter__(self) -> Peers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for peer in self.started.values():
+            peer.close()
+
+    def __getitem__(self, name: str) -> Peer:
+        if name not in self.started:
+            self.started[name] = Peer(name, self.network, self.work)
+        return self.started[name]

@@ -52,15 +52,19 @@ def prepare(path):
         y_hat = inside._stack_y_hat(found, len(letters), 4, letters.shape[-1])
         return y_hat.permute(0, 2, 1, 3) - y0[:, None, None]
 
-    def variants(substituted, substitutions, deleted, deletions, inserted, insertions, batch):
+    def variants(batch, **given):
         """One-hot windows are made here, within the time; reading a VCF and a genome is not in it."""
-        given = {"batch_size": batch, "device": "cpu"}
-        parts = [substitution_effect(model, network.one_hot(substituted), torch.from_numpy(substitutions), **given)]
-        if len(deleted):
-            parts.append(deletion_effect(model, network.one_hot(deleted), torch.from_numpy(deletions), **given))
-        if len(inserted):
-            parts.append(insertion_effect(model, network.one_hot(inserted), torch.from_numpy(insertions), **given))
-        return np.concatenate([(part.y_after - part.y_before).numpy() for part in parts])
+
+        def effect(function, windows, changes, **how):
+            letters, changes = network.one_hot(given[windows]), torch.from_numpy(given[changes])
+            found = function(model, letters, changes, batch_size=batch, device="cpu", **how)
+            return (found.y_after - found.y_before).numpy()
+
+        kept_left = effect(deletion_effect, "deleted_left", "deletions_left", left=False)
+        kept_right = effect(deletion_effect, "deleted_right", "deletions_right", left=True)
+        inserted = [effect(insertion_effect, "inserted", "insertions", left=left) for left in (False, True)]
+        substituted = effect(substitution_effect, "substituted", "substitutions")
+        return np.concatenate([substituted, (kept_left + kept_right) / 2, (inserted[0] + inserted[1]) / 2])
 
     return {"predict": predict, "slow": slow, "whole": whole, "fast": fast, "variants": variants}
 
