@@ -32,7 +32,7 @@ def evolution(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.r
     """
     size = problem.settings.population
     elite = max(1, round(_ELITE * size))
-    population = _distinct([mended], _children(problem, start, np.repeat(mended[None], size - 1, axis=0), rng))
+    population = _distinct([mended], children_of(problem, start, np.repeat(mended[None], size - 1, axis=0), rng))
     scores = problem.score(population)
     path: list[Step] = []
     for generation in range(problem.settings.budget + 1):
@@ -42,7 +42,7 @@ def evolution(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.r
         if generation == problem.settings.budget:
             break
         parents = _crossed(population, size - elite, rng)
-        children = _children(problem, start, parents, rng)
+        children = children_of(problem, start, parents, rng)
         kept = population[:elite]
         fresh = _distinct(kept, children)[len(kept) :]
         population = np.concatenate([kept, fresh])
@@ -65,7 +65,7 @@ def _crossed(population: np.ndarray, count: int, rng: np.random.Generator) -> np
     return np.where(np.arange(length) < cut[:, None], first, second)
 
 
-def _children(problem: Problem, start: np.ndarray, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def children_of(problem: Problem, start: np.ndarray, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Parents (N, L) with mutations, made to satisfy every constraint; who cannot be is left out."""
     constraints, most = problem.constraints, problem.settings.max_edits
     children = parents.copy()
