@@ -226,12 +226,15 @@ def test_bad_files_and_options(encre, given: Given) -> None:
 def test_the_shipped_model_scores_measured_variants(encre, data: Path, tmp_path: Path) -> None:
     source = data / "benchmarks" / "saturation_mutagenesis_dev" / "elements_variants.tsv.gz"
     frame = pl.read_csv(source, separator="\t", infer_schema_length=0)
-    some = frame.filter((pl.col("Element") == "HBB") & (pl.col("Release") == "GRCh38"))
-    some.write_csv(tmp_path / "hbb.tsv", separator="\t")
+    some = frame.filter(pl.col("Element").is_in(["HNF4A", "HBB"]) & (pl.col("Release") == "GRCh38"))
+    some.write_csv(tmp_path / "x.tsv", separator="\t")
     words = ["--genome", data / "genome" / "hg38.sparse.fa.gz", "--background", "0", "--threads", "1", "-q"]
-    outcome = encre("variants", tmp_path / "hbb.tsv", *words, "--out", tmp_path / "y.tsv", "--skip-mismatched")
+    whole = encre("variants", tmp_path / "x.tsv", *words)
+    assert whole.code == 2
+    assert "the genome has N: is hg38.sparse.fa.gz complete?" in whole.err
+    outcome = encre("variants", tmp_path / "x.tsv", *words, "--out", tmp_path / "y.tsv", "--skip-mismatched")
     assert outcome.code == 0, outcome.err
-    found = pl.read_csv(tmp_path / "y.tsv", separator="\t")
-    listed = tmp_path / "y.tsv.skipped.tsv"
-    assert found.height + (pl.read_csv(listed, separator="\t").height if listed.exists() else 0) == some.height
-    assert {"SNV", "deletion"} >= set(found["kind"].unique())
+    found, listed = (pl.read_csv(tmp_path / name, separator="\t") for name in ("y.tsv", "y.tsv.skipped.tsv"))
+    assert found.height + listed.height == some.height
+    assert found["kind"].value_counts(sort=True).rows() == [("SNV", 600), ("deletion", 65)]
+    assert set(listed["genome"]) == {"N"}

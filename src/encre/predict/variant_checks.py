@@ -178,7 +178,7 @@ def _compare(rows: pl.DataFrame, chrom: pl.Series, genome: Genome) -> tuple[np.n
     alt = rows["alt"][wrong]
     start = start[wrong]
     as_alt, alt_offsets = genome.gather(chrom[wrong], start, start + alt.str.len_bytes().to_numpy(), pad="N")
-    swapped = ~_differs(as_alt, encode_many(alt.to_list())[0], alt_offsets)
+    swapped = ~_differs(as_alt, encode_many(alt.to_list())[0], alt_offsets) & (alt != "-").to_numpy()
     found = {
         "found": np.where(swapped, SWAPPED, MISMATCH).tolist(),
         "genome": decode_many(*take_flat(there, offsets, wrong)),
@@ -247,7 +247,10 @@ def _refuse_mismatched(table: pl.DataFrame, compared: int, source: VariantSource
         return
     row = bad.row(0, named=True)
     swapped = bad.filter(pl.col("reason") == SWAPPED).height
-    if swapped * 2 > bad.height:
+    unknown = bad.filter(pl.col("genome").str.contains("N", literal=True)).height
+    if unknown * 2 > bad.height:
+        kind, guess = FormatError, f"In {unknown:,} of them the genome has N: is {genome.path.name} complete?"
+    elif swapped * 2 > bad.height:
         kind, guess = FormatError, f"In {swapped:,} of them ALT is what the genome has: the alleles look swapped."
     elif (shifted := _shifted(bad, genome)) * 2 > bad.height and bad.height > 1:
         kind, guess = FormatError, f"In {shifted:,} of them REF stands one base further: positions look 0-based."
