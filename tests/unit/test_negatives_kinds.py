@@ -316,11 +316,13 @@ def test_what_the_config_lacks_is_said(toy, settings, said):
         make(None, element_rows(toy), **settings)
 
 
-def test_other_class_needs_classes(toy):
+def test_other_class_needs_elements_of_other_classes(toy):
     rows = element_rows(toy)
-    rows = rows.with_columns(ccre_class=pl.Series([None] * len(rows), dtype=pl.String))
-    with pytest.raises(ConfigError, match=r"no elements of another class.*Take 'other_class' out"):
-        make(None, rows, kinds=("other_class",))
+    unknown = rows.with_columns(ccre_class=pl.Series([None] * len(rows), dtype=pl.String))
+    enhancers = rows.keep((rows.table["enhancer"] == 1).to_numpy())  # it used to add nothing, and say nothing
+    for lacking in (unknown, enhancers):
+        with pytest.raises(ConfigError, match=r"no elements of another class.*Take 'other_class' out"):
+            make(None, lacking, kinds=("other_class",))
 
 
 @pytest.mark.parametrize(

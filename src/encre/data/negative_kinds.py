@@ -191,15 +191,16 @@ def other_class(ask: Request) -> Made:
     table = ask.rows.table
     classes = table["ccre_class"].is_not_null().to_numpy()
     binary = [task.target for task in ask.tasks if task.kind == "binary"]
-    if not binary or not classes.any():
+    zero = table.select(pl.all_horizontal(pl.lit(value=bool(binary)), *(pl.col(name) == 0 for name in binary)))
+    chosen = zero.to_series().to_numpy() & classes
+    if not chosen.any():
         raise ConfigError(
             "there are no elements of another class to tell from",
             where="[negatives]",
-            expected="a binary task, and a source that gives the elements' classes",
+            expected="a binary task, and a source that has elements of other classes ([source] classes keeps all)",
             remedy="Take 'other_class' out of kinds.",
         )
-    zero = table.select(pl.all_horizontal(pl.col(name) == 0 for name in binary)).to_series().to_numpy()
-    return _renamed(ask, zero & classes, "other_class", like=positives(table, ask.tasks))
+    return _renamed(ask, chosen, "other_class", like=positives(table, ask.tasks))
 
 
 def other_tissue(ask: Request) -> Made:
