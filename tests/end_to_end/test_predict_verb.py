@@ -215,3 +215,21 @@ def test_a_run_without_calibration_says_which_command_makes_it(predict, folder: 
     refused = predict("chr1:951-1,050", "--out", folder / "o.bed")
     assert refused.code == 2
     assert "none for any task" in refused.err
+
+
+def test_evaluate_stores_the_background_that_predict_ranks_against(encre, toy, run_folder: Path) -> None:
+    assert encre("evaluate", run_folder, "-q").code == 0
+    calibration = Calibration.read(run_folder / "calibration.json")
+    valid = pl.read_parquet(run_folder / "predictions" / "valid.parquet")
+    assert calibration.background is not None
+    name = next(iter(calibration.background.quantiles))
+    measured = valid.filter(pl.col(f"target_{name}").is_not_nan())
+    negatives = measured.filter(pl.col(f"target_{name}") == 0)[f"logit_{name}"].to_numpy()
+    assert calibration.background.rows[name] == len(negatives)
+    assert calibration.prevalence[name] == pytest.approx(1 - len(negatives) / len(measured))
+    outcome = encre(
+        "predict", toy.registry, "--model", run_folder, "--genome", toy.genome, "--assembly", "custom:toy"
+    )
+    table = table_of(outcome)
+    below = [(negatives < logit).mean() * 100 for logit in table[f"logit_{name}"]]
+    assert table[f"percentile_{name}"].to_list() == pytest.approx(below, abs=100 / len(negatives) + 0.5)

@@ -40,9 +40,11 @@ class Counts(NamedTuple):
     n_rich: int
 
 
-def reasons(length: np.ndarray, n_share: np.ndarray, *, shortest: int) -> np.ndarray:
-    """Why each row (N,) cannot be scored, as text; empty for those that can."""
-    return np.where(length < shortest, TOO_SHORT, np.where(n_share >= 1, ONLY_N, ""))
+def unscorable(length: np.ndarray, n_share: np.ndarray, *, shortest: int) -> tuple[np.ndarray, list[str]]:
+    """The rows, of N, that cannot be scored (U,), and why."""
+    short = length < shortest
+    rows = np.flatnonzero(short | (n_share >= 1))
+    return rows, [TOO_SHORT if short[row] else ONLY_N for row in rows]
 
 
 def news(counts: Counts, *, window: int, trained_from: int, combine: str) -> list[str]:

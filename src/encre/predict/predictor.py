@@ -14,7 +14,7 @@ from encre.errors import ConfigError, MissingFileError, SequenceError
 from encre.evaluation.calibration import BaseRate, Calibration
 from encre.predict.base_rate import said_base_rate
 from encre.predict.inputs import Records
-from encre.predict.policy import N_RICH, TOO_SHORT, Counts, news, reasons
+from encre.predict.policy import N_RICH, TOO_SHORT, Counts, news, unscorable
 from encre.predict.scores import Combine, Scores, Scoring, place_columns, unscorable_table
 from encre.predict.tiling import combine_tiles, tile
 from encre.progress import SILENT, Progress
@@ -90,6 +90,11 @@ class Predictor:
     def shortest(self) -> int:
         """Fewest bases that the model can read."""
         return self.model.config.shortest
+
+    @property
+    def _trained_from(self) -> int:
+        """Bases of the shortest sequence that the model was trained on; 0 where the run does not say."""
+        return int(self.manifest["sequence"].get("min_length") or 0)
 
     @property
     def introduction(self) -> list[str]:
@@ -224,8 +229,8 @@ class Predictor:
             Strings, one string, or :class:`~encre.predict.inputs.Records`.
         names
             (N,) names, when strings are given.
-        combine, precision, base_rate, progress
-            As in :meth:`score`.
+        combine, precision, base_rate
+            As in :class:`~encre.predict.scores.Scoring`.
 
         Returns
         -------
@@ -246,6 +251,15 @@ class Predictor:
     def score(self, records: Records, how: Scoring | None = None, *, progress: Progress = SILENT) -> Scores:
         """Score records, and count what was special about them (see :mod:`encre.predict.policy`).
 
+        Parameters
+        ----------
+        records
+            From :func:`~encre.predict.inputs.read_inputs` or :meth:`~encre.predict.inputs.Records.from_sequences`.
+        how
+            What is asked for; by default fp32, means of windows, and the prevalence of valid.
+        progress
+            Follows the records done, and hears the counts.
+
         Returns
         -------
         Scores
@@ -263,25 +277,23 @@ class Predictor:
         """
         how = how or Scoring()
         self.probabilities(np.empty((0, len(self.tasks)), np.float32), base_rate=how.base_rate)  # refused at once
-        asked, length = records, np.diff(records.offsets)
-        share = n_share(records.codes, records.offsets)
-        reason = reasons(length, share, shortest=self.shortest)
-        apart = np.flatnonzero(reason != "")
-        if len(apart):
-            if not how.skip_unscorable or len(apart) == len(records):
-                raise self._cannot_score(records, apart, reason)
-            kept = np.flatnonzero(reason == "")
+        length, share = np.diff(records.offsets), n_share(records.codes, records.offsets)
+        rows, why = unscorable(length, share, shortest=self.shortest)
+        apart = records.take(rows)
+        if len(rows):
+            if not how.skip_unscorable or len(rows) == len(records):
+                raise self._cannot_score(apart, why)
+            kept = np.delete(np.arange(len(records)), rows)
             records, length, share = records.take(kept), length[kept], share[kept]
         logits, windows = self._logits(records, how, progress=progress)
-        counts = self._count(records, share, windows=windows, unscorable=len(apart))
-        trained_from = int(self.manifest["sequence"].get("min_length") or 0)
-        for line in news(counts, window=self.window, trained_from=trained_from, combine=how.combine):
+        counts = self._count(records, share, windows=windows, apart=len(rows))
+        for line in news(counts, window=self.window, trained_from=self._trained_from, combine=how.combine):
             progress.say(line)
         if how.base_rate is not None:
             progress.say(f"Probabilities are corrected to {said_base_rate(how.base_rate)}.")
         special = {"length": length, "n_share": share.astype(np.float32), "windows": windows}
         table = self._table(records, special, logits=logits, base_rate=how.base_rate)
-        return Scores(table, unscorable_table(asked, apart, reason=reason), counts, records, how)
+        return Scores(table, unscorable_table(apart, why), counts, records, how)
 
     def _logits(self, records: Records, how: Scoring, *, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Logits (N, K), and of how many windows each row is made (N,)."""
@@ -299,32 +311,31 @@ class Predictor:
                 advance(last - first, "")
         return logits, windows
 
-    def _cannot_score(self, records: Records, rows: np.ndarray, reason: np.ndarray) -> SequenceError:
-        """The error for the first of these rows that cannot be scored."""
-        first = int(rows[0])
-        short = reason[first] == TOO_SHORT
-        more = f" ({len(rows) - 1:,} more rows cannot be scored.)" if len(rows) > 1 else ""
+    def _cannot_score(self, apart: Records, why: list[str]) -> SequenceError:
+        """The error for the first of the records that cannot be scored."""
+        short = why[0] == TOO_SHORT
+        more = f" ({len(why) - 1:,} more rows cannot be scored.)" if len(why) > 1 else ""
         return SequenceError(
-            f"'{records.names[first]}' {'is' if short else 'holds'} {reason[first]}",
-            where=records.source,
+            f"'{apart.names[0]}' {'is' if short else 'holds'} {why[0]}",
+            where=apart.source,
             expected=f"{self.shortest} bases or more" if short else "",
-            got=f"{records.offsets[first + 1] - records.offsets[first]}" if short else "",
+            got=f"{apart.offsets[1]}" if short else "",
             remedy=f"Remove it from the input, or list such rows apart with --skip-unscorable.{more}",
         )
 
-    def _count(self, records: Records, share: np.ndarray, *, windows: np.ndarray, unscorable: int) -> Counts:
+    def _count(self, records: Records, share: np.ndarray, *, windows: np.ndarray, apart: int) -> Counts:
         length = np.diff(records.offsets)
         widened = 0
         if self.region_width and records.start is not None and records.end is not None:
             widened = int((records.end - records.start < self.region_width).sum())
         return Counts(
-            rows=len(records) + unscorable,
+            rows=len(records) + apart,
             scored=len(records),
-            unscorable=unscorable,
+            unscorable=apart,
             widened=widened,
             padded=0 if records.padded is None else int((records.padded > 0).sum()),
             tiled=int((windows > 1).sum()),
-            short=int((length < int(self.manifest["sequence"].get("min_length") or 0)).sum()),
+            short=int((length < self._trained_from).sum()),
             n_rich=int((share > N_RICH).sum()),
         )
 

@@ -139,8 +139,8 @@ def predict_regions(
         BED, narrowPeak, GFF, or what else :func:`read_regions` takes.
     genome
         An open genome, or the FASTA or 2bit file of GRCh38.
-    combine, precision, base_rate, progress
-        As in :meth:`encre.predict.predictor.Predictor.predict`.
+    combine, precision, base_rate
+        As in :class:`encre.predict.scores.Scoring`.
 
     Returns
     -------

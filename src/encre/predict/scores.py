@@ -74,9 +74,7 @@ def place_columns(records: Records) -> dict[str, Any]:
     return columns
 
 
-def unscorable_table(records: Records, rows: np.ndarray, *, reason: np.ndarray) -> pl.DataFrame:
-    """The rows (B,) of records that cannot be scored, with the reason (N,) of each."""
-    every = pl.DataFrame(place_columns(records)).with_columns(
-        length=pl.Series(np.diff(records.offsets)), reason=pl.Series(reason, dtype=pl.String)
-    )
-    return every[rows]
+def unscorable_table(records: Records, reasons: list[str]) -> pl.DataFrame:
+    """Records that cannot be scored, with the reason of each."""
+    length = pl.Series(np.diff(records.offsets), dtype=pl.Int64)
+    return pl.DataFrame({**place_columns(records), "length": length, "reason": pl.Series(reasons, dtype=pl.String)})
