@@ -144,10 +144,15 @@ def _along_the_line(model: EnhancerModel, pairs: Pairs, rows: np.ndarray, *, pla
     shape = references.shape[:2]
     start = references.reshape(-1, *references.shape[2:])
     way = (pairs.x[rows][:, None] - references).reshape(start.shape)
-    some = pairs._replace(codes=np.repeat(pairs.codes[rows], shape[1], axis=0))
+    codes = np.repeat(pairs.codes[rows], shape[1], axis=0)
     total = np.zeros((len(start), len(pairs.tasks), *start.shape[1:]))
-    for place in places.astype(np.float32):
-        total += values_and_gradients(model, start + place * way, some)[1]
+    together = -(-_bases(model) // codes.size)  # places that fill one micro-batch
+    for first in range(0, len(places), together):
+        part = places[first : first + together].astype(np.float32)
+        x = (start + part[:, None, None, None] * way).reshape(-1, *start.shape[1:])
+        some = pairs._replace(codes=np.tile(codes, (len(part), 1)))
+        slopes = values_and_gradients(model, x, some)[1]
+        total += slopes.reshape(len(part), *total.shape).sum(axis=0, dtype=np.float64)
     return total.reshape(*shape, *total.shape[1:])
 
 
@@ -159,7 +164,7 @@ def values_and_gradients(
     ``pairs.codes`` (P, L) say where the weights stand for N; ``pairs.tasks`` which K logits are wanted.
     """
     device = next(model.parameters()).device
-    size = max(1, _BASES.get(device.type, 1 << 16) // x.shape[-1])
+    size = max(1, _bases(model) // x.shape[-1])
     logits = np.empty((len(x), len(pairs.tasks)), np.float32)
     slopes = np.empty((len(x), len(pairs.tasks) if gradients else 0, *x.shape[1:]), np.float32)
     for first in range(0, len(x), size):
@@ -174,6 +179,11 @@ def values_and_gradients(
                 slope = _gradient(found[:, task], weights, keep=task + 1 < slopes.shape[1])
                 slopes[here, task] = slope.cpu().numpy()
     return logits, slopes
+
+
+def _bases(model: EnhancerModel) -> int:
+    """Bases of a micro-batch on the model's device."""
+    return _BASES.get(next(model.parameters()).device.type, 1 << 16)
 
 
 def _gradient(values: Tensor, weights: Tensor, *, keep: bool) -> Tensor:

@@ -111,6 +111,6 @@ def saturation_mutagenesis(
             got=f"{len(records.codes):,}",
             remedy="Give a piece of it; `encre explain` covers longer ones by windows.",
         )
-    logits, found = base_logits(model.model, records.codes[None], precision=precision)
+    logits, found = base_logits(model.model, records.codes[None].copy(), precision=precision)
     delta = (found - logits[:, :, None, None])[0, at]
     return delta[0] if isinstance(task, str) else delta
