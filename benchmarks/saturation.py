@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import torch
+from page import put
 from scipy.stats import rankdata
 
 import encre
@@ -37,10 +38,10 @@ from encre.sequence.flat import offsets_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "variants.md"
-BEGIN, END = "<!-- benchmarks/saturation.py writes from here", "<!-- to here -->"
 FEWEST_BARCODES, BLOCK, RESAMPLES = 10, 10, 1000
 
-#: The cells in which each element was measured, from the table of Kircher et al. 2019; mouse cells are marked.
+#: The cells in which each element was measured, from the table of Kircher et al. 2019; mouse cells are marked. What the
+#: data calls GP1BA is the promoter of GP1BB there.
 MEASURED_IN = {
     "BCL11A": "HEL 92.1.7",
     "FOXE1": "HeLa",
@@ -61,6 +62,17 @@ MEASURED_IN = {
 #: Tasks that stand for those cells. HEL and K562 are both erythroleukaemia lines; HaCaT are keratinocytes. The others
 #: have no near relative among the tasks of any model here.
 STANDS_FOR = {"HEL 92.1.7": ("K562", "blood"), "HaCaT": ("skin",)}
+
+INTRODUCTION = """\
+`python benchmarks/saturation.py` compares what the model predicts, zero-shot, with what reporters measured:
+saturation mutagenesis of regulatory elements (Kircher et al., Nat. Commun. 10:3583, 2019; substitutions seen with 10
+barcodes or more, GRCh38). A prediction is the change of a logit, both strands averaged, in the model's window around
+the substitution, inside the element. Intervals (95 %) are from resamples of blocks of 10 neighbouring positions. HEL
+92.1.7 and K562 are both erythroleukaemia lines: K562's task is the matching one there. The other elements were
+measured in cells, some of them of mice, that the model does not know. A task that tells one cell line from the others
+is pushed down by what pushes another up, so that wrong cells mirror the matching one: the absolute value is the
+stricter control."""
+AGAIN = "The same element measured twice (ZRS, with HOXD13 and with HOXD13 and HAND2) agrees with itself by {:.2f}."
 
 
 class Element(NamedTuple):
@@ -225,6 +237,7 @@ class Summary(NamedTuple):
     difference: Estimate
     gc: Estimate
     kmer: Estimate | None
+    beyond_kmer: Estimate | None
     size_matching: Estimate
     size_wrong: Estimate
     size_difference: Estimate
@@ -238,11 +251,13 @@ def summarise(judged: list[Judged], cells: list[str]) -> Summary | None:
     right = [one.by_task[str(one.matching)].pearson for one in known]
     others = [[one.by_task[task].pearson for task in cells if task != one.matching] for one in known]
     kmer = [one.kmer.pearson for one in known if one.kmer is not None]
+    counted = len(kmer) == len(known)
     return Summary(
         len(known),
         *against_wrong(right, others),
         mean_estimate([one.gc.pearson for one in known]),
-        mean_estimate(kmer) if len(kmer) == len(known) else None,
+        mean_estimate(kmer) if counted else None,
+        less(mean_estimate(right), mean_estimate(kmer)) if counted else None,
         *against_wrong([size_of(one) for one in right], [[size_of(one) for one in parts] for parts in others]),
     )
 
@@ -282,6 +297,9 @@ def every_task(judged: list[Judged]) -> str:
         name, count = one.element.name, len(one.element.measured)
         gc = shown(one.gc.pearson, interval=False)
         lines.append(f"| {name} | {MEASURED_IN[name]} | {count:,} | {' | '.join(cells)} | {gc} |")
+    means = [shown(mean_estimate([one.by_task[task].pearson for one in judged])) for task in tasks]
+    gc = shown(mean_estimate([one.gc.pearson for one in judged]))
+    lines.append(f"| mean, Pearson | | | {' | '.join(means)} | {gc} |")
     return "\n".join(lines)
 
 
@@ -305,7 +323,9 @@ def in_words(summary: Summary | None) -> str:
     """What was found, in three sentences."""
     if summary is None:
         return "No task of this model stands for the cells of any element: there is nothing to match."
-    kmer = f", {shown(summary.kmer)} for the 5-mer regression" if summary.kmer else ""
+    kmer = ""
+    if summary.kmer and summary.beyond_kmer:
+        kmer = f", {shown(summary.kmer)} for the 5-mer regression ({verdict(summary.beyond_kmer)})"
     return (
         f"Mean Pearson over the {summary.elements} elements whose cells the model knows: {shown(summary.matching)} "
         f"in the matching cell, {shown(summary.wrong)} in the wrong ones ({verdict(summary.difference)}), "
@@ -345,17 +365,6 @@ def repeated(elements: list[Element]) -> float:
     return float(np.corrcoef(both["effect"], both["effect_right"])[0, 1])
 
 
-def write_section(text: str, page: Path) -> None:
-    """Put the text between the page's markers, or at its end under a heading of its own."""
-    block = f"{BEGIN} -->\n\n{text}\n\n{END}\n"
-    old = page.read_text(encoding="utf-8") if page.exists() else "# Variants\n"
-    if BEGIN in old:
-        before, rest = old.split(BEGIN, 1)
-        page.write_text(before + block + rest.split(END, 1)[1].lstrip("\n"), encoding="utf-8")
-    else:
-        page.write_text(f"{old.rstrip()}\n\n## Against measured effects\n\n{block}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="*", help="run folders; the shipped model if absent")
@@ -376,12 +385,11 @@ def main() -> None:
         sections.append(section_of(predictor, judged))
         if options.json:
             print(json.dumps({"model": predictor.name, "means": plain(summarise(judged, cells_of(predictor)))}))
-    text = "\n\n".join(sections)
+    text = "\n\n".join([INTRODUCTION, *sections, AGAIN.format(repeated(elements))])
     if not options.json:
         print(text)
-        print(f"\nZRS measured twice: Pearson {repeated(elements):.2f}")
     if options.write:
-        write_section(text, PAGE)
+        put(text, PAGE, "saturation", heading="## Against measured effects")
 
 
 if __name__ == "__main__":

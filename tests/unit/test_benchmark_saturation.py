@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from toy_models import MOTIFS, random_text, save_motif_run
 
 
 def _script():
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "saturation.py"
-    spec = importlib.util.spec_from_file_location("saturation", path)
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
+    spec = importlib.util.spec_from_file_location("saturation", folder / "saturation.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
     return module
 
 
@@ -100,9 +105,9 @@ def test_without_a_matching_task_it_says_so(predictor):
 def test_the_page_keeps_one_copy_and_what_stands_around_it(tmp_path):
     page = tmp_path / "variants.md"
     page.write_text("# Variants\n\nFirst.\n")
-    saturation.write_section("old table", page)
+    saturation.put("old table", page, "measured", heading="## Against measured effects")
     page.write_text(page.read_text() + "\n## Later\n\nLast.\n")
-    saturation.write_section("new table", page)
+    saturation.put("new table", page, "measured", heading="## Against measured effects")
     text = page.read_text()
     assert text.count("## Against measured effects") == 1
     assert "old table" not in text
