@@ -34,6 +34,9 @@ _HOME = {
     "VariantOptions": "encre.predict.variants",
     "scan": "encre.predict.scan",
     "ScanConfig": "encre.predict.scan",
+    "attribute": "encre.interpret.attribution",
+    "AttributionSettings": "encre.interpret.settings",
+    "saturation_mutagenesis": "encre.interpret.mutagenesis",
     "design": "encre.interpret.design",
     "write_report": "encre.report.html",
     "EncreError": "encre.errors",
@@ -46,7 +49,10 @@ if TYPE_CHECKING:
     from encre.errors import EncreError as EncreError
     from encre.genome.intervals import Interval as Interval
     from encre.genome.store import Genome as Genome
+    from encre.interpret.attribution import attribute as attribute
     from encre.interpret.design import design as design
+    from encre.interpret.mutagenesis import saturation_mutagenesis as saturation_mutagenesis
+    from encre.interpret.settings import AttributionSettings as AttributionSettings
     from encre.models.cnn import CNNConfig as CNNConfig
     from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
     from encre.models.model import build_model as build_model

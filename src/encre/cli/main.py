@@ -18,6 +18,7 @@ from typer.main import get_command
 from encre.cli import (
     data_verbs,
     design_verbs,
+    explain_verbs,
     fetch_verbs,
     look_verbs,
     predict_verbs,
@@ -49,6 +50,7 @@ train_verbs.add_to(app)
 predict_verbs.add_to(app)
 scan_verbs.add_to(app)
 variant_verbs.add_to(app)
+explain_verbs.add_to(app)
 design_verbs.add_to(app)
 look_verbs.add_last_to(app)
 

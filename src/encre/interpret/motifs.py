@@ -1,0 +1,337 @@
+"""Motifs that a model has learnt: contributions -> seqlets -> patterns -> names -> hits, effects, pairs.
+
+Each step is a room of its own beside this one; here they are put in order, and counted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from encre.errors import MissingExtraError
+from encre.interpret import motif_contributions, motif_hits, motif_insertion
+from encre.interpret.motif_contributions import Contributions
+from encre.interpret.motif_insertion import Effects
+from encre.interpret.motif_names import SMALL_DATABASE, Match, match_patterns
+from encre.interpret.motif_pairs import NamedCodes, Spacing, pair_spacing
+from encre.interpret.motif_patterns import Pattern, SeqletCounts, alike, find_patterns
+from encre.interpret.motif_settings import MotifSettings
+from encre.predict.inputs import Records
+from encre.progress import SILENT, Progress
+from encre.reproducibility import stream
+from encre.sequence.meme import Motif
+
+if TYPE_CHECKING:
+    from encre.models.device import Precision
+    from encre.predict.predictor import Predictor
+
+_EXTRAS = ("modiscolite", "memelite", "logomaker")
+
+
+@dataclass(frozen=True)
+class FoundMotif:
+    """A pattern with all that is known about it.
+
+    Parameters
+    ----------
+    pattern
+        As TF-MoDISco made it, on the strand of the motif that it is named after.
+    matches
+        The most similar database motifs, the best first.
+    called
+        The name of the best of them where it is similar enough, otherwise empty.
+    hits
+        Matches of its motif in the sequences; None when they were not looked for.
+    """
+
+    pattern: Pattern
+    matches: list[Match]
+    called: str
+    hits: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What a reader sees: its name, or its consensus."""
+        return self.called or self.pattern.motif.consensus
+
+
+@dataclass(frozen=True)
+class Motifs:
+    """What :func:`find_motifs` found.
+
+    Parameters
+    ----------
+    motifs
+        By task, positive first, the one with most seqlets first.
+    counts
+        Seqlets of each task, and why there is no pattern where there is none.
+    effects
+        Marginal effect of each motif on every task of the model, rows as ``motifs``.
+    database, database_effects
+        The database motifs, and their marginal effects when they were asked for.
+    spacing
+        Pairs of motifs.
+    hits
+        See :func:`encre.interpret.motif_hits.find_hits`, with ``sequence`` and, where known, genomic ``chrom``,
+        ``start`` and ``end`` (0-based half-open) in place of ``row``.
+    notes
+        What was left out or drawn, in words.
+    sequences
+        How many were explained.
+    tasks
+        Whose contributions were looked at.
+    """
+
+    motifs: list[FoundMotif]
+    counts: list[SeqletCounts]
+    effects: Effects
+    database: Sequence[Motif]
+    database_effects: Effects | None
+    spacing: list[Spacing]
+    hits: pl.DataFrame
+    notes: list[str]
+    sequences: int
+    tasks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MotifInputs:
+    """What is looked at.
+
+    Parameters
+    ----------
+    records
+        Sequences with names and, where known, coordinates; None with ready ``contributions``.
+    database
+        Motifs to name patterns after; may be empty.
+    contributions
+        Ready ones; their sequences are the rows of ``records`` where both are given.
+    backgrounds
+        Sequences to insert motifs into; None for dinucleotide shuffles of ``records``.
+    """
+
+    records: Records | None
+    database: Sequence[Motif] = ()
+    contributions: Contributions | None = None
+    backgrounds: Records | None = None
+
+
+def find_motifs(
+    predictor: Predictor,
+    inputs: MotifInputs,
+    *,
+    tasks: Sequence[str] = (),
+    settings: MotifSettings | None = None,
+    precision: Precision = "fp32",
+    progress: Progress = SILENT,
+) -> Motifs:
+    """Find, name and test the motifs that a model has learnt.
+
+    Parameters
+    ----------
+    predictor
+        From :func:`encre.load`.
+    inputs
+        Sequences, database, ready contributions, backgrounds.
+    tasks
+        Names; all of the model (of ready contributions: those that they hold) when there is none.
+    settings
+        See :class:`~encre.interpret.motif_settings.MotifSettings`.
+    precision
+        Of the model's arithmetic.
+    progress
+        Follows the work.
+
+    Raises
+    ------
+    MissingExtraError
+        Without the extra ``interpret``; before any work.
+    ConfigError
+        For a task that the model lacks.
+    SequenceError
+        For sequences that the model cannot read.
+    """
+    check_extras()
+    settings = settings or MotifSettings()
+    contributions, located, notes = _explained(
+        predictor, inputs, tasks=tasks, settings=settings, precision=precision, progress=progress
+    )
+    patterns, counts = [], []
+    for task in contributions.hypothetical:
+        found, counted = find_patterns(contributions, task, settings, progress=progress)
+        patterns += found
+        counts.append(counted)
+    motifs = name_patterns(patterns, inputs.database, q=settings.name_q)
+    if patterns and 0 < len(inputs.database) < SMALL_DATABASE:
+        notes.append(
+            f"The database holds {len(inputs.database)} motifs: with fewer than {SMALL_DATABASE}, p-values of names "
+            "hang on which they are."
+        )
+    hits, motifs = _hits(contributions, located, motifs, database=inputs.database, settings=settings)
+    inserted = _Inserted(predictor, _backgrounds(predictor, inputs, contributions, settings), precision, progress)
+    database = inserted.effects([motif.codes for motif in inputs.database]) if settings.marginalise_database else None
+    return Motifs(
+        motifs=motifs,
+        counts=counts,
+        effects=inserted.effects([motif.pattern.motif.codes for motif in motifs]),
+        database=inputs.database,
+        database_effects=database,
+        spacing=inserted.spacing(motifs, list(contributions.hypothetical), settings),
+        hits=hits,
+        notes=notes,
+        sequences=len(contributions.codes),
+        tasks=list(contributions.hypothetical),
+    )
+
+
+def check_extras() -> None:
+    """Refuse to begin without the packages that the work needs at its end."""
+    for name in _EXTRAS:
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(
+                f"motifs need the Python package '{name}', which is not installed",
+                remedy="Install it with `pip install 'encre[interpret]'`.",
+            )
+
+
+def name_patterns(patterns: Sequence[Pattern], database: Sequence[Motif], *, q: float) -> list[FoundMotif]:
+    """Patterns with their names, each turned to the strand of the motif that it is named after."""
+    found = []
+    for pattern, matches in zip(patterns, match_patterns(patterns, database), strict=True):
+        if not matches or matches[0].q_value > q:
+            found.append(FoundMotif(pattern, matches, ""))
+            continue
+        if matches[0].strand == "-":
+            pattern = pattern.turned()  # noqa: PLW2901
+            matches = [match._replace(strand="+" if match.strand == "-" else "-") for match in matches]  # noqa: PLW2901
+        found.append(FoundMotif(pattern, matches, short_name(matches[0].motif)))
+    return found
+
+
+def short_name(motif: Motif) -> str:
+    """What people call a database motif: JASPAR's label, or HOCOMOCO's name up to its first dot."""
+    return motif.label or motif.name.split(".")[0]
+
+
+def representatives(motifs: Sequence[FoundMotif], count: int) -> list[FoundMotif]:
+    """The motifs with most seqlets, leaving out those that are named as, or look like, one already taken."""
+    taken: list[FoundMotif] = []
+    for motif in sorted(motifs, key=lambda motif: -motif.pattern.seqlets):
+        if len(taken) == count:
+            break
+        known = any(
+            motif.title == other.title or alike(motif.pattern.motif.pwm, other.pattern.motif.pwm) for other in taken
+        )
+        if not known:
+            taken.append(motif)
+    return taken
+
+
+class _Located:
+    """Where rows of the contributions lie: names, and the first base in the sequence or on the chromosome."""
+
+    def __init__(self, records: Records | None, cut: np.ndarray, count: int) -> None:
+        self.names = list(records.names) if records else [f"sequence_{i + 1}" for i in range(count)]
+        self.chrom = list(records.chrom) if records and records.chrom is not None else None
+        self.first = cut
+        if records is not None and records.start is not None and records.end is not None:
+            length = np.diff(records.offsets)
+            widened = (records.start + records.end) // 2 - length // 2  # a window around a narrower interval
+            self.first = cut + np.where(records.end - records.start == length, records.start, widened)
+
+
+def _explained(
+    predictor: Predictor,
+    inputs: MotifInputs,
+    *,
+    tasks: Sequence[str],
+    settings: MotifSettings,
+    precision: Precision,
+    progress: Progress,
+) -> tuple[Contributions, _Located, list[str]]:
+    """Contributions of the sequences, where they lie, and what was left out."""
+    for task in tasks:
+        predictor.tasks.index(task)
+    if inputs.contributions is not None:
+        count = len(inputs.contributions.codes)
+        records = inputs.records if inputs.records is not None and len(inputs.records) == count else None
+        differ = inputs.records is not None and records is None
+        notes = ["The sequences given are not as many as the contributions: places are left out."] if differ else []
+        return inputs.contributions, _Located(records, np.zeros(count, np.int64), count), notes
+    assert inputs.records is not None
+    window = predictor.window
+    records, cut, notes = motif_contributions.prepare(
+        inputs.records, window=window, most=settings.most, seed=settings.seed
+    )
+    codes = motif_contributions.cut_codes(records, cut, window=window)
+    for note in notes:
+        progress.say(note)
+    found = motif_contributions.mutagenesis(
+        predictor, codes, tasks or predictor.tasks.names, precision=precision, progress=progress
+    )
+    return found, _Located(records, cut, len(records)), notes
+
+
+def _hits(
+    contributions: Contributions,
+    located: _Located,
+    motifs: list[FoundMotif],
+    *,
+    database: Sequence[Motif],
+    settings: MotifSettings,
+) -> tuple[pl.DataFrame, list[FoundMotif]]:
+    """FIMO's hits with their places, and the motifs with their counts."""
+    own = [motif.matches[0].motif if motif.called else motif.pattern.motif for motif in motifs]
+    wanted = {"named": own, "database": list(database), "none": []}[settings.hits]
+    unique = list({motif.title: motif for motif in wanted}.values())
+    table = motif_hits.find_hits(contributions.one_hot, unique, p=settings.hits_p)
+    if settings.hits != "none":
+        counts = dict(table["motif"].value_counts().iter_rows())
+        scanned = {motif.title for motif in unique}
+        motifs = [
+            FoundMotif(m.pattern, m.matches, m.called, counts.get(o.title, 0) if o.title in scanned else None)
+            for m, o in zip(motifs, own, strict=True)
+        ]
+    row = table["row"].to_numpy()
+    first = located.first[row]
+    columns: dict[str, Any] = {"chrom": [located.chrom[i] for i in row]} if located.chrom is not None else {}
+    columns |= {"sequence": [located.names[i] for i in row]}
+    columns |= {"start": table["start"].to_numpy() + first, "end": table["end"].to_numpy() + first}
+    placed = pl.DataFrame(
+        columns, schema_overrides={name: pl.String for name in ("chrom", "sequence") if name in columns}
+    )
+    return placed.hstack(table.drop("row", "start", "end")), motifs
+
+
+def _backgrounds(
+    predictor: Predictor, inputs: MotifInputs, contributions: Contributions, settings: MotifSettings
+) -> np.ndarray:
+    if inputs.backgrounds is not None:
+        return motif_insertion.given_backgrounds(inputs.backgrounds, predictor)
+    rng = stream(settings.seed, "motifs", "backgrounds")
+    return motif_insertion.shuffled_backgrounds(contributions.codes, settings.backgrounds, rng)
+
+
+@dataclass(frozen=True)
+class _Inserted:
+    """One set of backgrounds, and what is inserted into it."""
+
+    predictor: Predictor
+    backgrounds: np.ndarray
+    precision: Precision
+    progress: Progress
+
+    def effects(self, motifs: Sequence[np.ndarray]) -> Effects:
+        how = {"precision": self.precision, "progress": self.progress}
+        return motif_insertion.marginal_effects(self.predictor, self.backgrounds, motifs, **how)
+
+    def spacing(self, motifs: Sequence[FoundMotif], tasks: Sequence[str], settings: MotifSettings) -> list[Spacing]:
+        chosen = representatives(motifs, settings.pair_motifs)
+        pairs = [NamedCodes(motif.title, motif.pattern.motif.codes) for motif in chosen]
+        how = {"precision": self.precision, "progress": self.progress, "seed": settings.seed}
+        return pair_spacing(self.predictor, self.backgrounds, pairs, gaps=settings.gaps, tasks=tasks, **how)
