@@ -267,9 +267,8 @@ def test_judges_change_the_ranking_by_their_worst(model: Predictor, tmp_path: Pa
     assert table["judges_worst"].is_sorted(descending=True)
     assert not table["score"].is_sorted(descending=True), "the judge who dislikes the heart motif turns the order"
     assert set(table["sequence"]) == set(alone.table["sequence"]), "judges take no part in the search"
-    assert judged.summary["judged"] == ""
+    assert judged.summary["judged"].startswith("0 of 3 designs are better than their start to every judge")
     assert alone.summary["judged"] == NOT_JUDGED
-    assert any("no better than their start to a judge" in note for note in judged.summary["notes"])
 
 
 def test_a_judge_must_be_another_model_that_knows_the_tasks(model: Predictor, tmp_path: Path):

@@ -67,7 +67,8 @@ def design(
 
     settings = {"method": method, "count": count, "length": length, "steps": steps, "population": population}
     settings |= {"gc": read_range(gc) if gc else None, "start_gc": start_gc, "flanks": (left, right), "apart": apart}
-    settings |= {"forbid": forbid or [], "keep": [read_interval(k) for k in keep or []], "max_edits": max_edits}
+    sites = [site for word in forbid or [] for site in word.split(",")]
+    settings |= {"forbid": sites, "keep": [read_interval(k) for k in keep or []], "max_edits": max_edits}
     settings |= {"shuffle": shuffle, "seed": session_of(context).seed or 0}
     models, begin = (model, judge or []), (start, genome, assembly)
     _design(session_of(context), target, out, models=models, begin=begin, settings=settings)
@@ -114,13 +115,15 @@ def _draw(console: Console, found: Designs, out: Path) -> None:
     """The designs as a table, and what should be known about them."""
     from rich.table import Table
 
+    from encre.evaluation.summary import number
+
     shown = Table(title=f"maximise {found.summary['objective']}", title_justify="left", box=None)
     columns = ["name", "start", "start_score", "score", "judges_worst", "judges_worst_gain", "edits", "gc", "closest"]
     columns = [name for name in columns if name in found.table.columns]
     for name in columns:
         shown.add_column(name.replace("_", " "), justify="left" if name in ("name", "start") else "right")
     for row in found.table.head(_SHOWN).select(columns).iter_rows():
-        shown.add_row(*[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row])
+        shown.add_row(*[number(value) if isinstance(value, float) else str(value) for value in row])
     console.print(shown)
     if (more := found.table.height - _SHOWN) > 0:
         console.print(f"… and {more:,} more.")

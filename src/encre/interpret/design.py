@@ -162,6 +162,14 @@ def _source_words(start: Source) -> str:
     return str(start) if isinstance(start, str | Path) else "given sequences"
 
 
+def _judged_words(table: pl.DataFrame, judges: dict[str, Predictor]) -> str:
+    """How many designs convince the judges, in words."""
+    if not judges:
+        return NOT_JUDGED
+    better = int((table["judges_worst_gain"] > 0).sum())
+    return f"{better:,} of {table.height:,} designs are better than their start to every judge: {', '.join(judges)}."
+
+
 def _paths(found: Sequence[Design], table: pl.DataFrame) -> pl.DataFrame:
     """The trajectories under the names that the ranking gave."""
     rows = [
@@ -180,14 +188,11 @@ def _summary(
     models: tuple[Predictor, dict[str, Predictor]],
 ) -> dict[str, Any]:
     model, judges = models
-    worse = int((table["judges_worst_gain"] <= 0).sum()) if judges else 0
     notes = list(starts.notes)
     if still := int((table["edits"] == 0).sum()):
         notes.append(f"{still:,} of {table.height:,} designs are their start: no edit improved it.")
     if alike:
         notes.append(f"Designs that were asked for and could not be kept apart from the others: {alike:,}.")
-    if worse:
-        notes.append(f"{worse:,} of {table.height:,} designs are no better than their start to a judge.")
     lengths = table["length"].unique().sort().to_list()
     return {
         "format": FORMAT,
@@ -198,7 +203,7 @@ def _summary(
         | {"steps": problem.settings.budget, "apart": {str(n): problem.settings.distance(n) for n in lengths}},
         "model": model.describe(),
         "judges": {name: judge.describe() for name, judge in judges.items()},
-        "judged": "" if judges else NOT_JUDGED,
+        "judged": _judged_words(table, judges),
         "ranked_by": "the worst score of the judges" if judges else "the model's own score",
         "counts": {
             "starts": len(starts.names),

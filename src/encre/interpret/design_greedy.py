@@ -7,7 +7,7 @@ import numpy as np
 from encre.interpret.design_problem import Found, Problem, Step
 
 #: Smaller gains are rounding: scores are exact to 1e-5.
-_LEAST_GAIN = 2e-5
+LEAST_GAIN = 2e-5
 
 
 def best_edit(
@@ -37,7 +37,7 @@ def best_edit(
         return None
     now, scores = problem.score_edits(codes, place, base)
     best = int(scores.argmax())
-    if scores[best] - now < _LEAST_GAIN:
+    if scores[best] - now < LEAST_GAIN:
         return None
     return int(place[best]), int(base[best]), float(scores[best])
 
@@ -52,17 +52,14 @@ def greedy(problem: Problem, start: np.ndarray, mended: np.ndarray, rng: np.rand
     mended
         The start with every constraint satisfied (L,).
     rng
-        With one, each step looks at a random half of the places first, so that another path is taken; None for
-        the best of all.
+        With one, only a random half of the places may change, so that another way is taken; None for all.
     """
     codes = mended.copy()
+    among = None if rng is None else rng.random(len(codes)) < 0.5
     path = [Step(0, float(problem.score(codes[None])[0]), int((codes != start).sum()))]
     seen = [codes.copy()]
     for step in range(1, problem.settings.budget + 1):
-        found = None
-        if rng is not None:
-            found = best_edit(problem, codes, start, among=rng.random(len(codes)) < 0.5)
-        found = found or best_edit(problem, codes, start)
+        found = best_edit(problem, codes, start, among=among)
         if found is None:
             break
         place, base, score = found

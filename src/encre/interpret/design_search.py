@@ -10,7 +10,7 @@ import numpy as np
 from encre.interpret.design_check import broken_constraints
 from encre.interpret.design_evolution import evolution
 from encre.interpret.design_gradient import gradient
-from encre.interpret.design_greedy import greedy
+from encre.interpret.design_greedy import LEAST_GAIN, greedy
 from encre.interpret.design_problem import Found, Problem, Step
 from encre.interpret.design_starts import Starts
 from encre.progress import Progress
@@ -35,7 +35,7 @@ def search_all(problem: Problem, starts: Starts, *, progress: Progress) -> tuple
     Every search draws from a stream of its own, named by method, start, replicate and attempt.
     """
     designs: list[Design] = []
-    with progress.track("design", len(starts.names) * starts.each, "design") as advance:
+    with progress.track("design", len(starts.names) * starts.each, "designs") as advance:
         for start in range(len(starts.names)):
             for replicate in range(starts.each):
                 found = _search_apart(problem, starts, start, replicate=replicate, before=designs)
@@ -51,15 +51,22 @@ def search_all(problem: Problem, starts: Starts, *, progress: Progress) -> tuple
 def _search_apart(
     problem: Problem, starts: Starts, start: int, *, replicate: int, before: list[Design]
 ) -> Design | None:
-    """The best that is found far enough from all designs before it, or None."""
-    others = [design.codes for design in before]
+    """The best that is found far enough from all designs before it and better than where it began, or None.
+
+    What no search improves is a design as well, unless it was one before.
+    """
+    others, best, score = [design.codes for design in before], None, -np.inf
+    begun = float(problem.score(starts.mended[start][None])[0])
     for attempt in range(_ATTEMPTS):
         found = _search(problem, starts, start, names=(replicate, attempt))
-        least = problem.settings.distance(found.codes.shape[1])
-        for codes in found.codes:
-            if closest(codes, others) >= least:
-                return Design(codes, start, found.path)
-    return None
+        least, scores = problem.settings.distance(found.codes.shape[1]), problem.score(found.codes)
+        good = (scores > begun + LEAST_GAIN) | (np.arange(len(scores)) == 0)
+        apart = [rank for rank in np.flatnonzero(good) if closest(found.codes[rank], others) >= least]
+        if apart and scores[apart[0]] > score:
+            best, score = Design(found.codes[apart[0]], start, found.path), scores[apart[0]]
+        if apart and apart[0] == 0:
+            break
+    return best
 
 
 def _search(problem: Problem, starts: Starts, start: int, *, names: tuple[int, int]) -> Found:

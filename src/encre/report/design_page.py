@@ -26,6 +26,9 @@ _SEQUENCES, _COLOURED = 50, 6
 #: Tasks of the figure, the letters of their names, and the room for them in pixels.
 _TASKS, _LONGEST, _NAMES = 12, 15, 96
 
+#: Room left of a y axis for its labels, in pixels.
+_TICKS = 56
+
 #: Bases a line of a sequence, and a group.
 _LINE, _GROUP = 100, 10
 
@@ -92,14 +95,8 @@ def render(folder: Path) -> str:
 
 def _findings(summary: Mapping[str, Any], table: pl.DataFrame) -> list[Finding]:
     """What a reader should know first."""
-    found = []
-    if summary["judges"]:
-        better = int((table["judges_worst_gain"] > 0).sum())
-        said = f"{better:,} of {table.height:,} designs are better than their start to every judge: "
-        names = ", ".join(summary["judges"])
-        found.append(Finding(f"{said}{names}.", "good" if better == table.height else "caution"))
-    else:
-        found.append(Finding(summary["judged"], "caution"))
+    convinced = bool(summary["judges"]) and bool((table["judges_worst_gain"] > 0).all())
+    found = [Finding(summary["judged"], "good" if convinced else "caution")]
     found.append(Finding("Every design was checked against every constraint, independently of the search.", "good"))
     return found + [Finding(note) for note in summary["notes"]]
 
@@ -113,6 +110,7 @@ def trajectories(table: pl.DataFrame, paths: pl.DataFrame) -> Markup:
     last = max(1, int(paths["step"].max() or 0))  # type: ignore[arg-type]
     x, y = figures.scales((0, last), _limits(scores))
     marks = ([v for v in svg.ticks(0, last, 5) if float(v).is_integer()], svg.ticks(y.low, y.high, 4))
+    x = x._replace(start=_TICKS)
     parts = figures.frame("Score along the search", x, y, names=("Step", "Score"), marks=marks)
     for rank, name in reversed(list(enumerate(table["name"]))):
         path = paths.filter(pl.col("name") == name)
@@ -164,6 +162,7 @@ def judged(table: pl.DataFrame) -> Markup | None:
     x, y = figures.scales(_limits(own, with_zero=True), _limits(least, with_zero=True))
     marks = (svg.ticks(x.low, x.high, 4), svg.ticks(y.low, y.high, 4))
     names = ("Gain to its own model", "Least gain to a judge")
+    x = x._replace(start=_TICKS)
     parts = figures.frame("Does it convince the judges?", x, y, names=names, marks=marks)
     parts.append(tag("line", x1=x.start, x2=x.stop, y1=svg.short(y(0)), y2=svg.short(y(0)), class_="chance"))
     for rank, (name, a, b) in enumerate(zip(table["name"], own, least, strict=True)):
