@@ -15,7 +15,7 @@ import pytest
 from encre.data.build import DatasetConfig, build_dataset
 from encre.data.dataset import Dataset
 from encre.errors import GateError, ResourceError
-from encre.sequence.alphabet import encode, encode_many, reverse_complement
+from encre.sequence.alphabet import encode, encode_many, gc_share, reverse_complement
 
 DHS = {
     "name": "dhs",
@@ -225,3 +225,27 @@ def test_background_keeps_its_distance_from_elements_of_the_classes_that_were_le
     registry = pl.DataFrame([(c, int(s), int(e)) for c, s, e, *_ in toy.rows], ["c", "s", "e"], orient="row")
     pairs = new.join(registry, left_on="chrom", right_on="c")
     assert not pairs.filter((pl.col("start") < pl.col("e") + 20) & (pl.col("s") - 20 < pl.col("end"))).height
+
+
+def test_the_balance_of_background_is_that_of_the_rows_that_are_left(toy, tmp_path, monkeypatch):
+    """Dropping families of repeats takes more of background than of elements; its quality used to be from before."""
+
+    def without_the_gc_rich(rows, settings, **_):
+        poor = gc_share(rows.codes, rows.offsets) < 0.5
+        rows = rows.keep(poor | (rows.table["kind"] == "element").to_numpy())
+        return rows.with_columns(cluster=np.arange(len(rows)))
+
+    overrides = ['negatives.kinds=["background"]', "negatives.max_unmatched=1", "negatives.max_smd=9"]
+    config = DatasetConfig.from_toml(toy.config, overrides=overrides)
+    before = build_dataset(config, out=tmp_path / "all").manifest["negatives"][0]
+    monkeypatch.setattr("encre.data.build.cluster_rows", without_the_gc_rich)
+    config = DatasetConfig.from_toml(toy.config, overrides=[*overrides, 'clusters.repeats="drop"'])
+    dataset = build_dataset(config, out=tmp_path / "left")
+    (after,) = dataset.manifest["negatives"]
+    assert (after["made"], after["kept"]) == (before["made"], int((dataset.elements["kind"] == "background").sum()))
+    assert after["kept"] < before["kept"] == before["made"]
+    assert after["smd"]["gc"]["after"] > before["smd"]["gc"]["after"] + 0.5
+    assert f"{after['kept']:,}" in (tmp_path / "left" / "README.md").read_text()
+    strict = DatasetConfig.from_toml(toy.config, overrides=[*overrides[:2], 'clusters.repeats="drop"'])
+    with pytest.raises(GateError, match="differ from the positives in gc"):
+        build_dataset(strict, out=tmp_path / "strict")

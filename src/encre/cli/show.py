@@ -116,7 +116,9 @@ def _draw_negatives(console: Console, quality: list[Mapping[str, Any]]) -> None:
     table = _table(title, "kind", "made of wanted", *names)
     for found in quality:
         cells = [_difference(found["smd"].get(name)) for name in names]
-        table.add_row(found["kind"], f"{found['made']:,} of {found['wanted']:,}", *cells)
+        made, kept = found["made"], found.get("kept", found["made"])
+        left = f", {kept:,} kept" if kept != made else ""
+        table.add_row(found["kind"], f"{made:,} of {found['wanted']:,}{left}", *cells)
     console.print(table)
 
 

@@ -11,7 +11,13 @@ from encre.data.audit import AuditSettings, audit, check_audit
 from encre.data.clusters import ClusterSettings, cluster_rows
 from encre.data.dataset import SPLITS, Dataset
 from encre.data.extract import drop_unusable, extract
-from encre.data.negatives import NegativeSettings, check_quality, genomic_negatives, shuffled_negatives
+from encre.data.negatives import (
+    NegativeSettings,
+    check_quality,
+    genomic_negatives,
+    judged_again,
+    shuffled_negatives,
+)
 from encre.data.rows import Rows
 from encre.data.settings import DatasetConfig, SequenceSettings, SplitSettings
 from encre.data.signals import Signals, SignalSettings, open_tracks, read_signals
@@ -138,7 +144,10 @@ def _with_negatives(
     rows = _grouped(rows, elements.tasks, ledger)
     if config.clusters is not None or config.split.by == "cluster":
         progress.say("looking for near-duplicates")
+        before = len(rows)
         rows = cluster_rows(rows, config.clusters or ClusterSettings(), ledger=ledger, progress=progress)
+        if len(rows) < before:  # families of repeats were left out, more of them from background
+            quality = judged_again(quality, rows, elements.tasks, config.negatives)
     rows = rows.with_columns(split=SPLITTERS[config.split.by](rows, elements.tasks, config.split))
     record(rows.table, config.split.by, ledger)
     rows, more = shuffled_negatives(rows, elements.tasks, config.negatives, ledger=ledger)

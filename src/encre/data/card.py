@@ -97,10 +97,11 @@ def _ledger(manifest: dict[str, Any]) -> str:
 def _negatives(quality: list[dict[str, Any]]) -> str:
     """Kinds of negatives, and how like the positives they are."""
     names = list(dict.fromkeys(name for found in quality for name in found["smd"]))
-    lines = [["kind", "wanted", "made", *names], ["---"] * (3 + len(names))]
+    lines = [["kind", "wanted", "made", "kept", *names], ["---"] * (4 + len(names))]
     for found in quality:
         cells = [_smd(found["smd"].get(name)) for name in names]
-        lines.append([found["kind"], f"{found['wanted']:,}", f"{found['made']:,}", *cells])
+        counts = (found["wanted"], found["made"], found["kept"])
+        lines.append([found["kind"], *(f"{count:,}" for count in counts), *cells])
     return (
         f"{_table(lines)}\n\nA cell says the standardised mean difference from the positives (Austin 2009; below 0.1 "
         "is usually called balanced), and before it what it was without matching."

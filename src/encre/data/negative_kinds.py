@@ -59,8 +59,6 @@ class Made:
     ----------
     rows
         All rows, the new or renamed ones included.
-    like
-        Which rows ``(N,)`` the negatives are to be like.
     wanted
         How many negatives were wanted.
     unmatched
@@ -72,7 +70,6 @@ class Made:
     """
 
     rows: Rows
-    like: np.ndarray
     wanted: int
     unmatched: dict[str, int] = field(default_factory=dict)
     before: dict[str, np.ndarray] | None = None
@@ -120,7 +117,6 @@ def background(ask: Request) -> Made:
     together = rows.followed_by(_windows(rows, mine[found.row], found.start, ask, tss))
     return Made(
         together if masked else replace(together, table=together.table.drop("repeat_share")),
-        np.append(like, np.zeros(len(found.row), dtype=bool)),
         settings.per_element * int(like.sum()),
         found.reasons | ({"the element has no place on the genome": lost} if lost else {}),
         found.candidates,
@@ -200,7 +196,7 @@ def other_class(ask: Request) -> Made:
             expected="a binary task, and a source that has elements of other classes ([source] classes keeps all)",
             remedy="Take 'other_class' out of kinds.",
         )
-    return _renamed(ask, chosen, "other_class", like=positives(table, ask.tasks))
+    return _renamed(ask, chosen, "other_class")
 
 
 def other_tissue(ask: Request) -> Made:
@@ -215,16 +211,22 @@ def other_tissue(ask: Request) -> Made:
         )
     others = [target for name, target in tissues.items() if name != tissue]
     elsewhere = pl.any_horizontal(pl.lit(value=False), *(pl.col(name) == 1 for name in others))
-    inactive, active = pl.col(tissues[tissue]) == 0, pl.col(tissues[tissue]) == 1
+    inactive = pl.col(tissues[tissue]) == 0
     chosen = table.select(inactive & elsewhere).to_series().to_numpy() & positives(table, ask.tasks)
-    return _renamed(ask, chosen, "other_tissue", like=table.select(active).to_series().to_numpy())
+    return _renamed(ask, chosen, "other_tissue")
 
 
-def _renamed(ask: Request, chosen: np.ndarray, kind: str, *, like: np.ndarray) -> Made:
+def active_in(table: pl.DataFrame, tasks: TaskSet, tissue: str) -> np.ndarray:
+    """The rows ``(N,)`` that are active in the tissue."""
+    target = next(task.target for task in tasks if task.name == tissue)
+    return (table[target] == 1).to_numpy()
+
+
+def _renamed(ask: Request, chosen: np.ndarray, kind: str) -> Made:
     """The same rows, of which the chosen elements (N,) are now of this kind."""
     chosen = chosen & (ask.rows.table["kind"] == ELEMENT).to_numpy()
     name = pl.when(pl.Series(chosen)).then(pl.lit(kind)).otherwise(pl.col("kind")).alias("kind")
-    return Made(replace(ask.rows, table=ask.rows.table.with_columns(name)), like, int(chosen.sum()))
+    return Made(replace(ask.rows, table=ask.rows.table.with_columns(name)), int(chosen.sum()))
 
 
 def dinucleotide_shuffle_of(ask: Request) -> Made:
@@ -241,7 +243,7 @@ def dinucleotide_shuffle_of(ask: Request) -> Made:
         rows = rows.followed_by(replace(new, table=as_negatives(new.table, ask.tasks, kind)))
     made = len(rows) - len(ask.rows)
     reasons = {"the sequence has one arrangement only": wanted - made} if made < wanted else {}
-    return Made(rows, np.append(like, np.zeros(made, dtype=bool)), wanted, reasons)
+    return Made(rows, wanted, reasons)
 
 
 def shuffled(rows: Rows, rng: np.random.Generator) -> Rows:

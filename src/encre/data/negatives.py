@@ -16,10 +16,12 @@ from encre.data.matching import standardised_mean_difference
 from encre.data.negative_kinds import (
     Made,
     Request,
+    active_in,
     background,
     dinucleotide_shuffle_of,
     other_class,
     other_tissue,
+    positives,
 )
 from encre.data.rows import Rows
 from encre.errors import GateError, nearest
@@ -37,6 +39,12 @@ class Kind(NamedTuple):
     """Whether the rows are split after it (they have places of their own) or inherit their element's split."""
     matched: bool
     """Whether it is chosen to be like the elements, so that too few or too unlike a choice is a fault."""
+
+    def like(self, table: pl.DataFrame, tasks: TaskSet, settings: NegativeSettings) -> np.ndarray:
+        """Which rows ``(N,)`` the negatives are to be like."""
+        if self.make is other_tissue:
+            return active_in(table, tasks, settings.tissue)
+        return positives(table, tasks)
 
 
 NEGATIVES = {
@@ -126,9 +134,9 @@ def genomic_negatives(
     Returns
     -------
     tuple
-        The rows with the negatives, and for each kind ``{"kind", "matched", "wanted", "made", "unmatched": {reason:
-        rows}, "smd": {covariate: {"before", "after"}}}``: differences against the positives (for ``other_tissue``,
-        against what is active in the tissue); None where a covariate has no value.
+        The rows with the negatives, and for each kind ``{"kind", "matched", "wanted", "made", "kept" (rows of the
+        dataset), "unmatched": {reason: rows}, "smd": {covariate: {"before", "after"}}}``: differences against the
+        positives (for ``other_tissue``, against what is active in the tissue); None where a covariate has no value.
 
     Raises
     ------
@@ -195,7 +203,7 @@ def _make(ask: Request, ledger: Ledger, *, before_split: bool) -> tuple[Rows, li
             continue
         ask.progress.say(f"making negatives: {name}")
         made = kind.make(ask)
-        found = _judge(name, kind, made)
+        found = _judge(name, made, ask)
         added = {name: len(made.rows) - len(ask.rows)}
         notes = {f"not made: {reason}": count for reason, count in made.unmatched.items()}
         notes |= {} if added[name] else {"rows that are of this kind": found["made"]}
@@ -207,12 +215,12 @@ def _make(ask: Request, ledger: Ledger, *, before_split: bool) -> tuple[Rows, li
     return ask.rows, quality
 
 
-def _judge(name: str, kind: Kind, made: Made) -> dict[str, Any]:
-    chosen = (made.rows.table["kind"] == name).to_numpy()
-    values = covariates(made.rows)
+def _judge(name: str, made: Made, ask: Request) -> dict[str, Any]:
+    kind, table, values = NEGATIVES[name], made.rows.table, covariates(made.rows)
+    like, chosen = kind.like(table, ask.tasks, ask.settings), (table["kind"] == name).to_numpy()
     smd = {}
     for covariate in (c for c in COVARIATES if c in values):
-        ours, theirs = values[covariate][made.like], values[covariate][chosen]
+        ours, theirs = values[covariate][like], values[covariate][chosen]
         before = theirs if made.before is None else made.before[covariate]
         smd[covariate] = {"before": _difference(ours, before), "after": _difference(ours, theirs)}
     return {
@@ -220,9 +228,26 @@ def _judge(name: str, kind: Kind, made: Made) -> dict[str, Any]:
         "matched": kind.matched,
         "wanted": made.wanted,
         "made": int(chosen.sum()),
+        "kept": int(chosen.sum()),
         "unmatched": made.unmatched,
         "smd": smd,
     }
+
+
+def judged_again(
+    quality: Iterable[dict[str, Any]], rows: Rows, tasks: TaskSet, settings: NegativeSettings
+) -> list[dict[str, Any]]:
+    """The quality that :func:`genomic_negatives` told, of the rows that are left after some were left out."""
+    table, values, again = rows.table, covariates(rows), []
+    for found in quality:
+        chosen = (table["kind"] == found["kind"]).to_numpy()
+        like = NEGATIVES[found["kind"]].like(table, tasks, settings)
+        smd = {
+            name: {"before": old["before"], "after": _difference(values[name][like], values[name][chosen])}
+            for name, old in found["smd"].items()
+        }
+        again.append(found | {"kept": int(chosen.sum()), "smd": smd})
+    return again
 
 
 def _difference(ours: np.ndarray, theirs: np.ndarray) -> float | None:
