@@ -57,7 +57,8 @@ def test_tracks_equal_one_window_at_a_time(genome, tmp_path, monkeypatch, trunk,
     """N runs, chromosome ends, a chromosome shorter than a window, strides that do not divide it, several shards."""
     torch.set_num_threads(1)
     monkeypatch.setattr(scan_plan, "SHARD", 1_000)
-    monkeypatch.setattr(scan_score, "_STRETCH", 500)
+    monkeypatch.setattr(scan_score, "_BASES", 500)
+    monkeypatch.setattr(scan_score, "_FEW", 2)
     predictor = load(save_random_run(tmp_path / "run", TRUNKS[trunk], mode=mode, width=100))
     tracks, counts = naive(predictor, genome, window=100, stride=stride)
     for value in ("logit", "probability"):

@@ -16,7 +16,7 @@ from encre.errors import SequenceError
 from encre.files import staged_file
 from encre.genome.bigwig import BigWigWriter
 from encre.predict.peaks import Call, Measure, PeakWriter
-from encre.predict.scan_plan import Plan, Shard, bin_shift
+from encre.predict.scan_plan import Plan, Shard, bin_shift, window_numbers
 
 if TYPE_CHECKING:
     from encre.evaluation.calibration import BaseRate
@@ -141,9 +141,10 @@ def assemble(
         for number, shard in enumerate(plan.shards):
             scored = shards.read(number)
             counts += scored.counts
-            values: dict[Measure, np.ndarray] = {"logit": scored.logits}
+            logits = _along(scored.logits, shard)
+            values: dict[Measure, np.ndarray] = {"logit": logits}
             if predictor.calibrated:
-                values["probability"] = predictor.probabilities(scored.logits, base_rate=base_rate)
+                values["probability"] = predictor.probabilities(logits, base_rate=base_rate)
             adding = [pool.submit(_add, task, shard, plan, values) for task in tasks]
             for done in adding:
                 done.result()
@@ -171,17 +172,21 @@ def _open(output: TaskOutput, files: contextlib.ExitStack, lengths: Mapping[str,
     return _Open(output, track, peaks)
 
 
+def _along(logits: np.ndarray, shard: Shard) -> np.ndarray:
+    """Logits (n, K) of a shard's runs as those of all windows from its first to its last, NaN between the runs."""
+    if len(shard.runs) == 1:
+        return logits
+    found = np.full((int(shard.runs[-1, 1] - shard.runs[0, 0]), logits.shape[1]), np.nan, np.float32)
+    found[window_numbers(shard.runs)] = logits
+    return found
+
+
 def _add(task: _Open, shard: Shard, plan: Plan, values: Mapping[Measure, np.ndarray]) -> None:
-    output, shift, at = task.output, bin_shift(plan.window, plan.stride), 0
-    for first, last in shard.runs.tolist():
-        rows = slice(at, at + last - first)
-        at = rows.stop
-        shown = values[output.value][rows, output.column]
-        task.track.add(shard.chrom, first * plan.stride + shift, shown)
-        if task.peaks is not None and output.call is not None:
-            called = values[output.call.measure][rows, output.column]
-            task.peaks.add(shard.chrom, first * plan.stride, called)
+    output, begin = task.output, int(shard.runs[0, 0]) * plan.stride
     shown = values[output.value][:, output.column]
+    task.track.add(shard.chrom, begin + bin_shift(plan.window, plan.stride), shown)
+    if task.peaks is not None and output.call is not None:
+        task.peaks.add(shard.chrom, begin, values[output.call.measure][:, output.column])
     known = shown[np.isfinite(shown)].astype(np.float64)
     output.bins += len(known)
     output.total += float(known.sum())

@@ -73,6 +73,13 @@ class Plan(NamedTuple):
         return sum(shard.windows for shard in self.shards)
 
 
+def window_numbers(runs: np.ndarray) -> np.ndarray:
+    """The windows of runs (R, 2), one after the other, counted from the first: (n,) int64, from 0."""
+    count = runs[:, 1] - runs[:, 0]
+    begin = runs[:, 0] - runs[0, 0] - (np.cumsum(count) - count)
+    return np.repeat(begin, count) + np.arange(count.sum())
+
+
 def bin_shift(window: int, stride: int) -> int:
     """Bases from a window's begin to its bin's; negative when the stride is wider than the window."""
     return window // 2 - stride // 2

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from encre.predict.scan_plan import window_numbers
+from encre.sequence.flat import offsets_of, windows
 from encre.shapes import N_CODE
 
 if TYPE_CHECKING:
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
     from encre.models.model import EnhancerModel
     from encre.predict.scan_plan import Shard
 
-#: Bases that one call of the model sees: long, so that windows share their convolutions, and short beside a shard.
-_STRETCH = 131_072
+#: Bases of all windows of one call of the model together, which bounds memory where nothing can be shared.
+_BASES = 1 << 26
+#: Windows of a run up to which sharing gains nothing: the short runs of a BED of peaks are scored as one batch.
+_FEW = 16
 
 
 class Way(NamedTuple):
@@ -66,27 +70,30 @@ def score_shard(model: EnhancerModel, codes: np.ndarray, runs: np.ndarray, way: 
     way
         How.
     """
+    from encre.models.inference import predict_logits
     from encre.models.stretch import stretch_logits
 
-    count = runs[:, 1] - runs[:, 0]
-    number = np.repeat(runs[:, 0] - runs[0, 0] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+    number = window_numbers(runs)
     before = np.concatenate([[0], np.cumsum(codes == N_CODE, dtype=np.int32)])
     unknown = before[number * way.stride + way.window] - before[number * way.stride]
     hidden = unknown == way.window
     crowded = ~hidden & (unknown > way.max_n * way.window)
     kept = np.flatnonzero(~hidden & ~crowded)
     logits = np.full((len(number), len(model.tasks)), np.nan, np.float32)
-    for rows in _stretches(kept, number[kept], max(_STRETCH // way.stride, 1)):
+    long, few = _stretches(kept, number[kept], max(_BASES // way.window, 1))
+    for rows in long:
         begin, end = int(number[rows[0]]) * way.stride, int(number[rows[-1]]) * way.stride + way.window
-        logits[rows] = stretch_logits(
-            model, codes[begin:end], window=way.window, stride=way.stride, precision=way.precision
-        )
+        stretch = codes[begin:end]
+        logits[rows] = stretch_logits(model, stretch, window=way.window, stride=way.stride, precision=way.precision)
+    if len(few):
+        flat = windows(codes, number[few] * way.stride, way.window).reshape(-1)
+        offsets = offsets_of(np.full(len(few), way.window))
+        logits[few] = predict_logits(model, flat, offsets, precision=way.precision)
     return Scored(logits, np.array([hidden.sum(), crowded.sum(), (unknown[kept] > 0).sum()], np.int64))
 
 
-def _stretches(rows: np.ndarray, number: np.ndarray, most: int) -> list[np.ndarray]:
-    """Rows (n,) whose windows follow one another, at most ``most`` together."""
-    if not len(rows):
-        return []
+def _stretches(rows: np.ndarray, number: np.ndarray, most: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows (n,) whose windows follow one another, at most ``most`` together; and those of short runs, all in one."""
     together = np.split(rows, np.flatnonzero(np.diff(number) != 1) + 1)
-    return [part[at : at + most] for part in together for at in range(0, len(part), most)]
+    long = [run[at : at + most] for run in together if len(run) > _FEW for at in range(0, len(run), most)]
+    return long, np.concatenate([rows[:0], *(run for run in together if len(run) <= _FEW)])
