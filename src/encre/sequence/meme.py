@@ -103,9 +103,10 @@ def read_meme(path: str | Path) -> list[Motif]:
         if lines[at].text.split()[0] != "MOTIF":
             at += 1
             continue
+        where = place(path, lines[at].number)
         motif, at = _read_motif(path, lines, at)
         if motif.name in motifs:
-            raise FormatError(f"the motif '{motif.name}' stands twice", where=place(path, lines[at - 1].number))
+            raise FormatError(f"the motif '{motif.name}' stands twice", where=where, remedy="Rename or remove one.")
         motifs[motif.name] = motif
     if not motifs:
         raise FormatError("the file has a MEME head and no motif", where=path, expected="lines that begin with MOTIF")
