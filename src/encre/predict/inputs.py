@@ -182,9 +182,14 @@ def _stdin_as_file() -> Iterator[Path]:
         try:
             yield path
         except EncreError as error:
-            words = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
             what, where = (str(text).replace(str(path), "stdin") for text in (error.what, error.where))
-            raise type(error)(what, where=where, **words) from None
+            raise retold(error, what=what, where=where) from None
+
+
+def retold(error: EncreError, *, where: object, what: str = "") -> EncreError:
+    """The same message, said of another place."""
+    said = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
+    return type(error)(what or error.what, where=where, **said)
 
 
 def open_genome(genome: str | Path | Genome | None, *, assembly: str, why: str, progress: Progress) -> Genome:
@@ -229,8 +234,8 @@ def gather(
         narrow = (end - start) <= width
         centred = (start + end) // 2 - width // 2
         first, last = np.where(narrow, centred, start), np.where(narrow, centred + width, end)
-        numbers, found = categories(pl.Series(chrom, dtype=pl.String))
-        length = np.array([genome.lengths[genome.name_of(name) or name] for name in found], np.int64)[numbers]
+        (numbers, found), lengths = categories(pl.Series(chrom, dtype=pl.String)), genome.lengths
+        length = np.array([lengths[genome.name_of(name) or name] for name in found], np.int64)[numbers]
         padded = np.maximum(-first, 0) + np.maximum(last - length, 0)
     codes, offsets = genome.gather(chrom, first, last, pad="N")
     if names is None:
@@ -270,5 +275,4 @@ def _encode(texts: list[str], source: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         return encode_many(texts)
     except SequenceError as error:
-        said = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
-        raise SequenceError(error.what, where=source, **said) from None
+        raise retold(error, where=source) from None

@@ -12,7 +12,7 @@ import polars as pl
 from encre.errors import FormatError, IntervalError
 from encre.files import read_bytes
 from encre.predict.forms import form_of
-from encre.predict.inputs import Records, gather, open_genome
+from encre.predict.inputs import Records, gather, open_genome, retold
 from encre.predict.table_input import read_any_table
 from encre.progress import SILENT, Progress
 from encre.tables import place
@@ -89,8 +89,7 @@ def _region_strings(path: Path, genome: Genome) -> pl.DataFrame:
         try:
             found = Interval.from_region(line)
         except IntervalError as error:
-            words = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
-            raise IntervalError(error.what, where=place(path, number), **words) from None
+            raise retold(error, where=place(path, number)) from None
         rows.append((found.chrom, found.start, found.end, number))
     frame = pl.DataFrame(rows, schema=["chrom", "start", "end", "line"], orient="row")
     return _checked(frame.with_columns(name=pl.lit("")), genome, path)
