@@ -40,8 +40,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "variants.md"
 FEWEST_BARCODES, BLOCK, RESAMPLES = 10, 10, 1000
 
-#: The cells in which each element was measured, from the table of Kircher et al. 2019; mouse cells are marked. What the
-#: data calls GP1BA is the promoter of GP1BB there.
+#: The cells in which each element was measured, from the table of Kircher et al. 2019; mouse cells are marked. What
+#: the data calls GP1BA is the promoter of GP1BB there.
 MEASURED_IN = {
     "BCL11A": "HEL 92.1.7",
     "FOXE1": "HeLa",

@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -38,7 +38,6 @@ from rows import Rows, arguments
 from scoring_inputs import CHR22, WINDOW
 
 import encre
-from encre.models import stretch
 from encre.models.device import Precision, has_bf16
 from encre.models.model import EnhancerModel
 from encre.models.stretch import naive_stretch_logits, stretch_logits
@@ -48,8 +47,6 @@ from encre.models.substitution import (
     naive_substituted_logits,
     substituted_logits,
 )
-from encre.predict.scan_plan import plan_scan, read_scan_regions
-from encre.predict.scan_score import Way, read_codes, score_shard
 from encre.predict.variants import VariantOptions, score_variants
 
 TOLERANCE = 1e-5
@@ -113,7 +110,7 @@ def in_bf16(rows: Rows, name: str, work: Callable[..., np.ndarray], target: floa
         rows.skip(f"{name}: encre fp32 / bf16", "x", target, "this CPU does not compute in bf16")
         return
     agree(rows, name, work(precision="fp32"), work(precision="bf16"))
-    found = in_turn({kind: clocked(work, precision=kind) for kind in ("fp32", "bf16")}, times=3)
+    found = in_turn({kind: clocked(work, precision=kind) for kind in ("fp32", "bf16")}, times=2)
     rows.add(f"{name}: encre fp32 / bf16", ratios(found["fp32"], found["bf16"]), "x", target=target)
 
 
@@ -204,7 +201,7 @@ def trunks(rows: Rows, *, quick: bool) -> None:
     """ISM of 350 bp through the reference's LSTM and Transformer; a share of the positions where all take minutes."""
     for name, config, every in (
         ("CNN+LSTM", encre.CNNLSTMConfig(), 25 if quick else 1),
-        ("Transformer", encre.TransformerConfig(), 117 if quick else 3),
+        ("Transformer", encre.TransformerConfig(), 117 if quick else 5),
     ):
         model = given.network(config)
         codes = given.random_codes(1, 350, seed=3)
@@ -216,13 +213,14 @@ def trunks(rows: Rows, *, quick: bool) -> None:
         fast = partial(substituted_logits, model, codes, changes, both_strands=False)
         slow = partial(naive_substituted_logits, model, codes, changes, both_strands=False)
         exact = fast()[1]
-        apart = difference(slow()[1], exact)
+        few = Substitutions(*(part[:30] for part in changes))
+        naive = naive_substituted_logits(model, codes, few, both_strands=False)[1]
         sides = {"slow": clocked(slow), "fp32": clocked(fast)}
         if has_bf16(torch.device("cpu")):
             sides["bf16"] = clocked(fast, precision="bf16")
             agree(rows, row, exact, fast(precision="bf16")[1])
         found = in_turn(sides, times=1 if quick else 2)
-        rows.add(f"{row}: largest difference", apart, "", target=TOLERANCE, at_most=True)
+        rows.add(f"{row}: largest difference", difference(naive, exact[:30]), "", target=TOLERANCE, at_most=True)
         for precision in ("fp32", "bf16"):
             how = f"{row}: batch loop / encre in {precision}"
             if precision in found:
@@ -262,7 +260,7 @@ def variants(rows: Rows, run: Path, model: EnhancerModel, peers: Peers, *, quick
         how = sent()
         batch = quickest_batch(peer, "variants", quick=quick, **how)
         sides = {"ours": clocked(work), "theirs": partial(peer.seconds, "variants", **how, batch=batch)}
-        seconds = in_turn(sides, times=3 if quick else 7)
+        seconds = in_turn(sides, times=3 if quick else 5)
         rows.add(f"{row} (batch {batch}) / encre", ratios(seconds["theirs"], seconds["ours"]), "x", target=2)
         return peer.result("variants", **how, batch=batch)
 
@@ -335,68 +333,62 @@ def ready(codes: np.ndarray, start: np.ndarray) -> list[torch.Tensor]:
 SCAN = """
 import sys, time
 import encre, torch
-begun = time.perf_counter()
+from encre.models import stretch
+begun, within, whole = time.perf_counter(), [], stretch.stretch_logits
+
+def timed(*what, **how):
+    at = time.perf_counter()
+    found = whole(*what, **how)
+    within.append(time.perf_counter() - at)
+    return found
+
 torch.set_num_threads(1)
+stretch.stretch_logits = timed
 fasta, run, out = sys.argv[1:]
 encre.scan(encre.load(run, device="cpu"), encre.Genome(fasta, assembly="custom:synthetic"), "chr22", out=out)
 seconds = time.perf_counter() - begun
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak.split()[1]) / 1024, seconds)
+print(int(peak.split()[1]) / 1024, seconds, sum(within))
 """
 
 
-def chromosome(rows: Rows, run: Path, model: EnhancerModel, work: Path, *, quick: bool) -> None:
+class Scanned(NamedTuple):
+    """Peak memory in MB, seconds of the process, seconds from the opening of files on, seconds within the model."""
+
+    peak: float
+    process: float
+    scan: float
+    network: float
+
+
+def chromosome(rows: Rows, run: Path, work: Path, *, quick: bool) -> None:
     """A scan of a chromosome with chr22's N to tracks and peaks of ten tasks: memory, and time beside the network's.
 
-    Whole processes; ``--quick`` leaves out the start of Python. The network's own time is that of the same calls of
-    the model on codes in memory, nothing else.
+    Whole processes; ``--quick`` leaves out the start of Python, which would be half of so short a scan. The network's
+    own time is that within the calls of the model in the same run.
     """
     short, long = (200_000, 1_000_000) if quick else (5_000_000, CHR22)
-    peaks, seconds = {}, 0.0
+    found = {}
     for length in (short, long):
         fasta = given.write_fasta(given.like_chr22(length), work / f"{length}.fa")
-        begun = time.perf_counter()
-        peaks[length], seconds = apart(SCAN, fasta, run, f"{work}/scan{length}/")
-        seconds = seconds if quick else time.perf_counter() - begun
-        rows.add(f"scan of {length / 1e6:.3g} Mb, peak memory", [peaks[length]], "MB", target=1000, at_most=True)
-    ratio = peaks[long] / peaks[short]
-    name = f"scan of {long / 1e6:.3g} Mb"
+        found[length] = scanned(fasta, run, f"{work}/scan{length}/")
+        size = f"scan of {length / 1e6:.3g} Mb, peak memory"
+        rows.add(size, [found[length].peak], "MB", target=1000, at_most=True)
+    name, ratio = f"scan of {long / 1e6:.3g} Mb", found[long].peak / found[short].peak
     rows.add(f"{name}: peak memory / that of {short / 1e6:.3g} Mb", [ratio], "x", target=1.1, at_most=True)
-    calls = calls_of_a_scan(run, work / f"{long}.fa")
-    own = clocked(lambda: [stretch_logits(model, *what, **how) for what, how in calls])()
-    rows.add(f"{name}, ten tasks: all parts / the network alone", [seconds / own], "x", target=1.1, at_most=True)
+    seconds = found[long].scan if quick else found[long].process
+    ratio = seconds / found[long].network
+    rows.add(f"{name}, ten tasks: all parts / the network alone", [ratio], "x", target=1.1, at_most=True)
 
 
-def apart(code: str, *words: object) -> tuple[float, float]:
-    """Run Python code in a process of its own: the peak memory in MB and the seconds that it prints.
-
-    The process reads its own peak: what the system tells of a child counts the parent, of which it was a copy.
-    """
-    command = [sys.executable, "-c", code, *map(str, words)]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+def scanned(*words: object) -> Scanned:
+    """A scan in a process of its own, which reads its own peak: what the system says of a child counts the parent."""
+    command, alone = [sys.executable, "-c", SCAN, *map(str, words)], os.environ | {"OMP_NUM_THREADS": "1"}
+    begun = time.perf_counter()
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=alone, check=True).stdout
-    megabytes, seconds = map(float, said.split()[-2:])
-    return megabytes, seconds
-
-
-def calls_of_a_scan(run: Path, fasta: Path) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """What a scan hands to the model, taken down without computing it."""
-    calls, kept = [], stretch.stretch_logits
-
-    def note(model: EnhancerModel, codes: np.ndarray, **how: Any) -> np.ndarray:
-        calls.append(((codes.copy(),), how))
-        return np.zeros(((len(codes) - how["window"]) // how["stride"] + 1, len(model.tasks)), np.float32)
-
-    predictor, genome = encre.load(run, device="cpu"), encre.Genome(fasta, assembly="custom:synthetic")
-    way = Way(WINDOW, WINDOW // 8, 0.5, "fp32")
-    plan = plan_scan(read_scan_regions("chr22", genome), genome, window=way.window, stride=way.stride)
-    stretch.stretch_logits = note
-    try:
-        for shard in plan.shards:
-            score_shard(predictor.model, read_codes(genome, shard, way), shard.runs, way)
-    finally:
-        stretch.stretch_logits = kept
-    return calls
+    process = time.perf_counter() - begun
+    peak, scan, network = map(float, said.split()[-3:])
+    return Scanned(peak, process, scan, network)
 
 
 # ------------------------------------------------------------------------------------------------------ main
@@ -418,7 +410,7 @@ def main() -> None:
             "trunks": lambda: trunks(rows, quick=quick),
             "variants": lambda: variants(rows, run, model, peers, quick=quick),
             "prediction": lambda: prediction(rows, run, model, work, quick=quick),
-            "chromosome": lambda: chromosome(rows, run, model, work, quick=quick),
+            "chromosome": lambda: chromosome(rows, run, work, quick=quick),
         }
         for part, measure in parts.items():
             if options.only in part:
