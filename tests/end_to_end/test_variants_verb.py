@@ -130,12 +130,16 @@ def test_what_is_skipped_is_listed_beside_the_output_and_counted(encre, numbered
         summary = json.loads(outcome.out)
         assert sum(summary["not_scored"].values()) == 3
         assert "Not scored, 1: REF and ALT look swapped." in outcome.err
-        skipped = pl.read_csv(summary["skipped_file"], separator="\t", infer_schema=False)
+        skipped = pl.read_csv(summary["not_scored_file"], separator="\t", infer_schema=False)
         assert skipped.select("line", "pos", "alt").rows() == [
             ("8", "1300", "<DEL>"), ("8", "1300", "*"), ("9", "1400", base(1400)),
         ]  # fmt: skip
         assert skipped["genome"].to_list() == [None, None, base(1400)]
     assert pl.read_csv(numbered.folder / "y.tsv", separator="\t").height == 4
+    without = encre(*words, "--background", "0", "--quiet")
+    assert len(without.out.splitlines()) == 1 + 4
+    assert "symbolic" in without.err, "without a file to stand beside, they are listed on stderr"
+    assert len(json.loads(encre(*words, "--background", "0", "--json").out)["apart"]) == 3
     records = [line for line in (numbered.folder / "y.vcf").read_text().splitlines() if line[0] != "#"]
     assert len(records) == 5, "a VCF keeps every record"
     assert records[3].split("\t")[7] == "DP=4"
@@ -214,7 +218,6 @@ def test_bad_files_and_options(encre, given: Given) -> None:
     refused(headless, *given.words, kind="FormatError", said=["no header", "##fileformat"])
     refused(given.folder / "none.vcf", *given.words, kind="MissingFileError", said=["none.vcf"])
     refused(path, *given.words, "--out", "y.xlsx", kind="ConfigError", said=["y.xlsx", ".vcf.gz"])
-    refused(path, *given.words, "--skip-unsupported", kind="ConfigError", said=["--out"])
     refused(path, *given.words, "--shifts", "9", kind="ConfigError", said=["central half"])
     refused(path, *given.words, "--region", "chr1", kind="IntervalError", said=["chr1"])
     (given.folder / "x.bed").write_text("chr1\t2990\t3010\n")

@@ -45,14 +45,14 @@ def variants(
     """
     from encre.files import open_existing
     from encre.predict.inputs import open_genome
-    from encre.predict.outputs import write_text
+    from encre.predict.outputs import as_text, write_text
     from encre.predict.predictor import load
-    from encre.predict.variant_outputs import check_variant_output, for_people, write_scores
+    from encre.predict.variant_outputs import check_variant_output, for_people, not_scored, write_scores
     from encre.predict.variants import VariantOptions, score
 
     session = session_of(context)
     open_existing(source).close()  # a wrong name is said at once, before torch is loaded
-    check_variant_output(out, skips=skip_mismatched or skip_unsupported)
+    check_variant_output(out)
     options = VariantOptions(
         saturate=saturate,
         region=region,
@@ -72,10 +72,15 @@ def variants(
     scores = score(predictor, source, opened, options=options, progress=session.progress)
     for line in scores.words:
         session.say(line)
-    if out is None and not session.json:
-        write_text(for_people(scores.table))
+    summary = {"model": predictor.describe(), **scores.summary, "out": out}
+    if out is not None:
+        summary["not_scored_file"] = write_scores(scores, out, opened)
+        session.show(summary, lambda console: console.print(f"{scores.summary['scored']:,} alleles in {out}"))
         return
-    skipped = write_scores(scores, out, opened) if out else None
-    summary = {"model": predictor.describe(), **scores.summary, "out": out, "skipped_file": skipped}
-    rows = {} if out else {"variants": for_people(scores.table).to_dicts()}
-    session.show(summary | rows, lambda console: console.print(f"{scores.summary['scored']:,} alleles in {out}"))
+    table, apart = for_people(scores.table), not_scored(scores.table)
+    if session.json:
+        session.show(summary | {"variants": table.to_dicts(), "apart": apart.to_dicts()}, lambda _: None)
+        return
+    write_text(table)
+    if apart.height:
+        typer.echo("Not scored:\n" + as_text(apart).rstrip(), err=True)

@@ -26,26 +26,20 @@ _FIELDS = {
 _FOR_PEOPLE = ["line", "record", "allele", "reason", "genome"]
 
 
-def check_variant_output(path: str | Path | None, *, skips: bool = False) -> None:
+def check_variant_output(path: str | Path | None) -> None:
     """Refuse an output that cannot be written, before any work is done.
 
     Parameters
     ----------
     path
         ``.vcf``, ``.vcf.gz``, ``.bcf``, ``.tsv``, ``.csv`` or ``.parquet``; None for stdout.
-    skips
-        Whether alleles may be listed apart, which needs a file to stand beside.
 
     Raises
     ------
     ConfigError, FolderError
-        An unknown ending, no name where one is needed, or a folder in its place.
+        An unknown ending, or a folder in its place.
     """
     if path is None:
-        if skips:
-            raise ConfigError(
-                "alleles that are skipped are listed in a file beside the output", remedy="Name one with --out."
-            )
         return
     if not str(path).lower().endswith((*_TABLES, *SUFFIXES)):
         raise ConfigError(f"the output '{path}' has no known form", expected=", ".join((*SUFFIXES, *_TABLES)))
@@ -56,6 +50,12 @@ def check_variant_output(path: str | Path | None, *, skips: bool = False) -> Non
 def for_people(table: pl.DataFrame) -> pl.DataFrame:
     """The scored rows, without the columns that only a writer of VCF needs."""
     return table.filter(pl.col("reason").is_null()).drop(_FOR_PEOPLE)
+
+
+def not_scored(table: pl.DataFrame) -> pl.DataFrame:
+    """The other rows: where they stand, the reason, and what the genome has where REF differs."""
+    columns = ("line", "chrom", "pos", "id", "ref", "alt", "reason", "genome")
+    return table.filter(pl.col("reason").is_not_null()).select(columns)
 
 
 def write_scores(scores: VariantScores, path: str | Path, genome: Genome) -> Path | None:
@@ -76,11 +76,11 @@ def write_scores(scores: VariantScores, path: str | Path, genome: Genome) -> Pat
     else:
         _write_vcf(scores, path, genome)
     beside = path.with_name(f"{path.name}.skipped.tsv")
-    skipped = scores.table.filter(pl.col("reason").is_not_null())
-    if not skipped.height:
+    apart = not_scored(scores.table)
+    if not apart.height:
         beside.unlink(missing_ok=True)
         return None
-    write_table(skipped.select("line", "chrom", "pos", "id", "ref", "alt", "reason", "genome"), beside)
+    write_table(apart, beside)
     return beside
 
 
