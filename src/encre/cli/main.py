@@ -21,6 +21,7 @@ from encre.cli import (
     explain_verbs,
     fetch_verbs,
     look_verbs,
+    motif_verbs,
     predict_verbs,
     scan_verbs,
     search_verbs,
@@ -51,6 +52,7 @@ predict_verbs.add_to(app)
 scan_verbs.add_to(app)
 variant_verbs.add_to(app)
 explain_verbs.add_to(app)
+motif_verbs.add_to(app)
 design_verbs.add_to(app)
 look_verbs.add_last_to(app)
 

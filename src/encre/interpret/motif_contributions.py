@@ -1,29 +1,45 @@
-"""What each base of many sequences contributes, as TF-MoDISco reads it: by mutagenesis, or from ready files."""
+"""What the bases of many sequences contribute, as TF-MoDISco reads it: attributed now, or from `encre explain`."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from encre.errors import FormatError, SequenceError
-from encre.files import open_existing
+from encre.errors import ConfigError, FormatError
+from encre.files import open_existing, read_json
 from encre.predict.inputs import Records
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
-from encre.sequence.flat import padded
+from encre.sequence.flat import join, offsets_of
 from encre.shapes import N_CODE
+from encre.tables import Column, read_table, table_header
 
 if TYPE_CHECKING:
-    from encre.models.device import Precision
+    from encre.interpret.settings import AttributionSettings
     from encre.predict.predictor import Predictor
 
-#: Bases whose mutants are scored together.
-_BLOCK = 1 << 14
+
+class Located(NamedTuple):
+    """Where N rows lie.
+
+    Parameters
+    ----------
+    names
+        (N,) of the sequences.
+    chrom
+        (N,) chromosomes, or None where they are not known.
+    first
+        (N,) the first base, 0-based, on the chromosome or in the sequence that was given.
+    """
+
+    names: list[str]
+    chrom: list[str] | None
+    first: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -35,11 +51,14 @@ class Contributions:
     codes
         (N, L) uint8, N (4) beyond a sequence's end.
     hypothetical
-        Task -> (N, L, 4) float32: what A, C, G and T would contribute at each place, mean 0; 0 where the base is N.
+        Task -> (N, L, 4) float32: what A, C, G and T would contribute at each place; 0 where the base is N.
+    located
+        Where the rows lie.
     """
 
     codes: np.ndarray
     hypothetical: Mapping[str, np.ndarray]
+    located: Located
 
     @property
     def one_hot(self) -> np.ndarray:
@@ -48,13 +67,13 @@ class Contributions:
 
     def actual(self, task: str) -> np.ndarray:
         """(N, L) contributions of the bases that stand there."""
-        known = np.minimum(self.codes, 3)[:, :, None]
-        found = np.take_along_axis(self.hypothetical[task], known, axis=2)[:, :, 0]
-        return np.where(self.codes < N_CODE, found, 0)
+        return (self.one_hot * self.hypothetical[task]).sum(axis=2)
 
 
-def prepare(records: Records, *, window: int, most: int, seed: int) -> tuple[Records, np.ndarray, list[str]]:
-    """Draw and cut what is to be explained.
+def middles(records: Records, *, window: int, most: int, seed: int) -> tuple[Records, Located, list[str]]:
+    """Draw what is to be explained, and cut it to what the model reads in one piece.
+
+    Windows that overlap, as predictions use them, would count what lies in two of them twice.
 
     Parameters
     ----------
@@ -70,125 +89,108 @@ def prepare(records: Records, *, window: int, most: int, seed: int) -> tuple[Rec
     Returns
     -------
     tuple
-        The records (in their order), each one's first base counted from that of its own sequence (N,), and what was
-        left out, in words.
+        The records, where their first bases lie, and what was left out, in words.
     """
     notes = []
-    rows = np.arange(len(records))
     if len(records) > most:
         rows = np.sort(stream(seed, "motifs", "draw").choice(len(records), most, replace=False))
         notes.append(f"{most:,} of {len(records):,} sequences were drawn at random (seed {seed}).")
         records = records.take(rows)
     length = np.diff(records.offsets)
-    cut = np.maximum(length - window, 0) // 2
-    if long := int((length > window).sum()):
-        notes.append(f"Of {long:,} sequences longer than the model's {window:,} bp the middle was taken.")
-    return records, cut, notes
+    width = np.minimum(length, window)
+    cut = (length - width) // 2
+    if cut.any():
+        notes.append(f"Of {int((length > window).sum()):,} sequences longer than {window:,} bp the middle was taken.")
+    begin = records.offsets[:-1] + cut
+    middle = replace(records, codes=join(records.codes, begin, begin + width), offsets=offsets_of(width))
+    first = cut
+    if records.chrom is not None and records.start is not None and records.end is not None:
+        first = (records.start + records.end) // 2 - length // 2 + cut  # what was fetched has the region's centre
+    chrom = None if records.chrom is None else [str(name) for name in records.chrom]
+    return middle, Located([str(name) for name in records.names], chrom, first), notes
 
 
-def cut_codes(records: Records, cut: np.ndarray, *, window: int) -> np.ndarray:
-    """Codes (N, L) of prepared records, N beyond each one's end."""
-    length = np.minimum(np.diff(records.offsets), window)
-    return padded(np.ascontiguousarray(records.codes), records.offsets[:-1] + cut, length, width=int(length.max()))
-
-
-def mutagenesis(
+def attributed(
     predictor: Predictor,
-    codes: np.ndarray,
-    tasks: Sequence[str],
+    records: Records,
+    located: Located,
     *,
-    precision: Precision = "fp32",
+    tasks: Sequence[str],
+    how: AttributionSettings,
     progress: Progress = SILENT,
 ) -> Contributions:
-    """Contributions by in silico mutagenesis: the logit of each base against the mean of the four at its place.
+    """Contributions of records that the model reads in one piece each; errors as of ``attribution.attribute``."""
+    from encre.interpret.arrays import hypothetical_array
+    from encre.interpret.attribution import attribute
 
-    Parameters
-    ----------
-    predictor
-        The model.
-    codes
-        (N, L) uint8, N (4) beyond a sequence's end.
-    tasks
-        Names of tasks.
-    precision
-        Of the model's arithmetic.
-    progress
-        Follows the sequences.
-
-    Raises
-    ------
-    SequenceError
-        When one is only N or shorter than the model reads.
-    """
-    from encre.models.substitution import every_substitution, substituted_logits
-
-    length = _lengths(codes, predictor)
-    columns = [predictor.tasks.index(task) for task in tasks]
-    effect = np.zeros((len(tasks), *codes.shape, 4), np.float32)
-    with progress.track("mutagenesis", len(codes), "seq") as advance:
-        for size in np.unique(length):
-            rows = np.flatnonzero(length == size)
-            step = max(1, _BLOCK // int(size))
-            for some in (rows[first : first + step] for first in range(0, len(rows), step)):
-                part = np.ascontiguousarray(codes[some, :size])
-                changes = every_substitution(part)
-                reference, mutated = substituted_logits(predictor.model, part, changes, precision=precision)
-                delta = (mutated - reference[changes.row])[:, columns]
-                effect[:, some[changes.row], changes.start, changes.bases[:, 0]] = delta.T
-                advance(len(some), "")
-    effect -= effect.mean(axis=3, keepdims=True)  # zeros where no base was put: N stays 0
-    return Contributions(codes, dict(zip(tasks, effect, strict=True)))
+    found = attribute(predictor, records, tasks=tasks or None, settings=how, progress=progress)
+    codes = np.full((len(found), int(found.windows.length.max())), N_CODE, np.uint8)
+    for row in range(len(found)):
+        codes[row, : found.windows.length[row]] = found.codes(row)
+    hypothetical = {
+        task: np.ascontiguousarray(hypothetical_array(found, k).transpose(0, 2, 1))
+        for k, task in enumerate(found.tasks)
+    }
+    return Contributions(codes, hypothetical, located)
 
 
-def _lengths(codes: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Bases of each row without the padding at its end (N,)."""
-    known = codes < N_CODE
-    if not (some := known.any(axis=1)).all():
-        raise SequenceError(
-            f"sequence {int(np.argmin(some)) + 1:,} holds only N (no A, C, G or T)",
-            remedy=f"Remove it from the input ({int((~some).sum()):,} in all).",
-        )
-    length = codes.shape[1] - known[:, ::-1].argmax(axis=1)
-    length = np.maximum(length, min(predictor.shortest, codes.shape[1]))
-    if (length < predictor.shortest).any():
-        raise SequenceError(
-            "the sequences are shorter than the model can read", expected=f"{predictor.shortest} bases or more",
-            got=f"{codes.shape[1]}",
-        )  # fmt: skip
-    return length
-
-
-def read_contributions(folder: str | Path, task: str) -> Contributions:
+def read_contributions(folder: str | Path, tasks: Sequence[str] = ()) -> Contributions:
     """Read ``ohe.npz`` and ``shap.npz`` (N, 4, L), as `encre explain` and the tools around TF-MoDISco write them.
 
     Parameters
     ----------
     folder
-        Where the two files lie.
-    task
-        What the contributions are to.
+        Where the two files lie; of several tasks each ``shap.npz`` lies in a folder of its task's name.
+        ``explain.json`` (tasks) and ``windows.tsv`` (places) are read where they are.
+    tasks
+        Names; needed where there is no ``explain.json``.
 
     Raises
     ------
     MissingFileError, FormatError
         When one is not there, is no such array, or the two do not fit.
+    ConfigError
+        When it cannot be known whose contributions these are.
     """
-    one_hot, scores = (_read_array(Path(folder) / name) for name in ("ohe.npz", "shap.npz"))
-    if one_hot.shape != scores.shape:
-        raise FormatError(
-            "ohe.npz and shap.npz do not belong together", where=folder, expected=f"shape {one_hot.shape} for both",
-            got=f"{scores.shape} of shap.npz",
-        )  # fmt: skip
+    folder = Path(folder)
+    known = read_json(folder / "explain.json")["tasks"] if (folder / "explain.json").is_file() else None
+    names = list(tasks) or known
+    alone = known is None or len(known) == 1
+    if not names or (alone and len(names) > 1):
+        raise ConfigError("whose contributions are these?", where=folder, remedy="Name the one task with --task.")
+    one_hot = _read_array(folder / "ohe.npz")
     if not np.isin(one_hot, (0, 1)).all() or one_hot.sum(axis=1).max() > 1:
+        raise FormatError("not one-hot sequences", where=folder / "ohe.npz", expected="a 1 for one base a place")
+    there = one_hot.sum(axis=1) > 0
+    codes = np.where(there, one_hot.argmax(axis=1), N_CODE).astype(np.uint8)
+    hypothetical = {}
+    for name in names:
+        path = folder / "shap.npz" if alone else folder / name / "shap.npz"
+        scores = _read_array(path)
+        if scores.shape != one_hot.shape:
+            expected = f"the shape of ohe.npz, {one_hot.shape}"
+            raise FormatError(
+                "the two arrays do not belong together", where=path, expected=expected, got=f"{scores.shape}"
+            )
+        if not np.isfinite(scores).all():
+            raise FormatError("a contribution is not a number", where=path)
+        hypothetical[name] = np.ascontiguousarray(scores.transpose(0, 2, 1), np.float32) * there[:, :, None]
+    return Contributions(codes, hypothetical, _located(folder / "windows.tsv", len(codes)))
+
+
+def _located(path: Path, count: int) -> Located:
+    """Places from the table of windows, or plain numbers without one."""
+    if not path.is_file():
+        return Located([f"sequence_{i + 1}" for i in range(count)], None, np.zeros(count, np.int64))
+    columns = [Column("name"), Column("start", "int")]
+    placed = "chrom" in table_header(path)
+    table = read_table(path, columns=[*columns, *([Column("chrom")] if placed else [])])
+    if table.height != count:
         raise FormatError(
-            "not one-hot sequences", where=Path(folder) / "ohe.npz", expected="a 1 for one base a place"
+            "not the windows of ohe.npz", where=path, expected=f"{count:,} rows", got=f"{table.height:,}"
         )
-    if not np.isfinite(scores).all():
-        raise FormatError("a contribution is not a number", where=Path(folder) / "shap.npz")
-    known = one_hot.sum(axis=1) > 0
-    codes = np.where(known, one_hot.argmax(axis=1), N_CODE).astype(np.uint8)
-    hypothetical = np.ascontiguousarray(scores.transpose(0, 2, 1), dtype=np.float32)
-    return Contributions(codes, {task: hypothetical * known[:, :, None]})
+    chrom = table["chrom"].to_list() if placed else None
+    return Located(table["name"].to_list(), chrom, table["start"].to_numpy())
 
 
 def _read_array(path: Path) -> np.ndarray:

@@ -40,7 +40,7 @@ def write_logos(motifs: Sequence[FoundMotif], folder: Path) -> None:
 
 
 def write_spacing(spacing: Sequence[Spacing], folder: Path) -> None:
-    """Write ``spacing.png`` and ``.svg``: what pairs do beyond the sum of the two, by distance; nothing for no pair."""
+    """Write ``spacing.png`` and ``.svg``: what pairs do beyond their sum, by distance; nothing without pairs."""
     panels = ranked(spacing)[:_SHOWN]
     if not panels:
         return

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 FORMAT = {"kind": "motifs", "version": 1}
 
+_TEXT = ("name", "task", "sign", "consensus", "called", "nearest")
+_SPACING: dict[str, Any] = {
+    "left": pl.String, "right": pl.String, "orientation": pl.String, "task": pl.String, "gap": pl.Int64,
+    "beyond_sum": pl.Float64, "low": pl.Float64, "high": pl.Float64, "together": pl.Float64,
+    "p_value": pl.Float64, "q_value": pl.Float64,
+}  # fmt: skip
+
 
 def write_motifs(
     found: Motifs, folder: str | Path, *, predictor: Predictor, settings: MotifSettings, database: str = ""
@@ -49,6 +56,7 @@ def write_motifs(
         "model": predictor.describe(),
         "sequences": found.sequences,
         "tasks": found.tasks,
+        "method": found.method,
         "database": database,
         "settings": settings.model_dump(mode="json"),
         "notes": found.notes,
@@ -84,12 +92,12 @@ def motif_table(found: Motifs, tasks: tuple[str, ...]) -> pl.DataFrame:
             "q_value": best.q_value if best else None, "hits": motif.hits,
         }  # fmt: skip
         rows.append(row | _flat(_effect(found.effects, i, tasks)))
-    text = ("name", "task", "sign", "consensus", "called", "nearest")
-    whole = ("seqlets", "hits")
-    schema: dict[str, Any] = {name: pl.String for name in text} | {name: pl.Int64 for name in whole}
+    kinds: dict[str, Any] = {"seqlets": pl.Int64, "hits": pl.Int64}
+    for name in _TEXT:
+        kinds[name] = pl.String
     order = ["name", "task", "sign", "consensus", "seqlets", "called", "nearest", "p_value", "q_value", "hits"]
     order += [f"{kind}_{task}" for task in tasks for kind in ("effect", "low", "high")]
-    return pl.DataFrame(rows, schema={name: schema.get(name, pl.Float64) for name in order}, strict=False)
+    return pl.DataFrame(rows, schema={name: kinds.get(name, pl.Float64) for name in order}, strict=False)
 
 
 def spacing_table(spacing: list[Spacing]) -> pl.DataFrame:
@@ -104,10 +112,7 @@ def spacing_table(spacing: list[Spacing]) -> pl.DataFrame:
         )
         for s in spacing
     ]  # fmt: skip
-    names = ("left", "right", "orientation", "task")
-    numbers = ("gap", "beyond_sum", "low", "high", "together", "p_value", "q_value")
-    empty = pl.DataFrame(schema={n: pl.String for n in names} | {n: pl.Float64 for n in numbers})
-    return pl.concat(frames) if frames else empty
+    return pl.concat(frames) if frames else pl.DataFrame(schema=_SPACING)
 
 
 def _database_table(found: Motifs, tasks: tuple[str, ...]) -> pl.DataFrame:

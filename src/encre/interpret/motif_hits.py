@@ -57,6 +57,6 @@ def find_hits(one_hot: np.ndarray, motifs: Sequence[Motif], *, p: float) -> pl.D
             "score": found["score"], "p_value": found["p-value"],
         }  # fmt: skip
         frame = pl.DataFrame({name: column.to_numpy() for name, column in columns.items()})
-        frames.append(frame.with_columns(pl.lit(motif.title).alias("motif")).select(schema).cast(schema))  # type: ignore[arg-type]
+        frames.append(frame.with_columns(pl.lit(motif.title).alias("motif")).select(*schema).cast(schema))  # pyright: ignore[reportArgumentType]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
     return table.sort("row", "start", "motif", "strand")

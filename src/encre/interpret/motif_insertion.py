@@ -120,7 +120,7 @@ def insertion_effects(
     widths = np.array([insertion.bases.shape[1] for insertion in insertions], np.int64)
     with progress.track("insertions", len(insertions) * count, "seq") as advance:
         for width in np.unique(widths):
-            at = np.flatnonzero(widths == width)
+            at = np.flatnonzero(widths == width).tolist()
             start = np.repeat([insertions[i].start for i in at], count)
             bases = np.concatenate([insertions[i].bases for i in at])
             changes = Substitutions(np.tile(np.arange(count), len(at)), start, bases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Literal
 
@@ -12,6 +13,9 @@ from encre.config import Config
 from encre.errors import MissingExtraError
 
 Hits = Literal["named", "database", "none"]
+
+#: Packages of the extra that an analysis needs.
+_NEEDED = ("modiscolite", "memelite", "logomaker")
 
 #: Bases between two motifs of a pair.
 GAPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60)
@@ -67,18 +71,23 @@ class MotifSettings(Config):
     seed: int = Field(default=0, ge=0)
 
 
-def extra(module: str) -> ModuleType:
-    """A module of the extra ``interpret``.
+def check_extras() -> None:
+    """Refuse to begin without the packages that the work needs, some of them only at its end."""
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name)
 
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
+
+def extra(module: str) -> ModuleType:
+    """A module of the extra ``interpret``; without it, a :class:`MissingExtraError`."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"motifs need the Python package of '{error.name}', which is not installed",
-            remedy="Install it with `pip install 'encre[interpret]'`.",
-        ) from error
+        raise _missing(str(error.name)) from error
+
+
+def _missing(package: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"motifs need the Python package '{package}', which is not installed",
+        remedy="Install it with `pip install 'encre[interpret]'`.",
+    )

@@ -5,22 +5,22 @@ Each step is a room of its own beside this one; here they are put in order, and 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from encre.errors import MissingExtraError
-from encre.interpret import motif_contributions, motif_hits, motif_insertion
-from encre.interpret.motif_contributions import Contributions
+from encre.errors import ConfigError
+from encre.interpret import motif_hits, motif_insertion
+from encre.interpret.motif_contributions import Contributions, attributed, middles
 from encre.interpret.motif_insertion import Effects
 from encre.interpret.motif_names import SMALL_DATABASE, Match, match_patterns
 from encre.interpret.motif_pairs import NamedCodes, Spacing, pair_spacing
 from encre.interpret.motif_patterns import Pattern, SeqletCounts, alike, find_patterns
-from encre.interpret.motif_settings import MotifSettings
+from encre.interpret.motif_settings import MotifSettings, check_extras
+from encre.interpret.settings import AttributionSettings
 from encre.predict.inputs import Records
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
@@ -29,8 +29,6 @@ from encre.sequence.meme import Motif
 if TYPE_CHECKING:
     from encre.models.device import Precision
     from encre.predict.predictor import Predictor
-
-_EXTRAS = ("modiscolite", "memelite", "logomaker")
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,8 @@ class Motifs:
         How many were explained.
     tasks
         Whose contributions were looked at.
+    method
+        How those were computed; ``"given"`` for ready ones.
     """
 
     motifs: list[FoundMotif]
@@ -96,7 +96,8 @@ class Motifs:
     hits: pl.DataFrame
     notes: list[str]
     sequences: int
-    tasks: list[str] = field(default_factory=list)
+    tasks: list[str]
+    method: str
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,16 @@ class MotifInputs:
     Parameters
     ----------
     records
-        Sequences with names and, where known, coordinates; None with ready ``contributions``.
+        Sequences with names and, where known, coordinates.
     database
         Motifs to name patterns after; may be empty.
     contributions
-        Ready ones; their sequences are the rows of ``records`` where both are given.
+        Ready ones, which then count instead of ``records``.
     backgrounds
-        Sequences to insert motifs into; None for dinucleotide shuffles of ``records``.
+        Sequences to insert motifs into; None for dinucleotide shuffles of what is looked at.
     """
 
-    records: Records | None
+    records: Records | None = None
     database: Sequence[Motif] = ()
     contributions: Contributions | None = None
     backgrounds: Records | None = None
@@ -127,7 +128,7 @@ def find_motifs(
     *,
     tasks: Sequence[str] = (),
     settings: MotifSettings | None = None,
-    precision: Precision = "fp32",
+    how: AttributionSettings | None = None,
     progress: Progress = SILENT,
 ) -> Motifs:
     """Find, name and test the motifs that a model has learnt.
@@ -142,8 +143,8 @@ def find_motifs(
         Names; all of the model (of ready contributions: those that they hold) when there is none.
     settings
         See :class:`~encre.interpret.motif_settings.MotifSettings`.
-    precision
-        Of the model's arithmetic.
+    how
+        Method of the contributions, and the precision of all scoring; in silico mutagenesis in fp32 unless told.
     progress
         Follows the work.
 
@@ -158,9 +159,8 @@ def find_motifs(
     """
     check_extras()
     settings = settings or MotifSettings()
-    contributions, located, notes = _explained(
-        predictor, inputs, tasks=tasks, settings=settings, precision=precision, progress=progress
-    )
+    how = how or AttributionSettings(seed=settings.seed)
+    contributions, notes = _explained(predictor, inputs, tasks=tasks, settings=settings, how=how, progress=progress)
     patterns, counts = [], []
     for task in contributions.hypothetical:
         found, counted = find_patterns(contributions, task, settings, progress=progress)
@@ -172,8 +172,8 @@ def find_motifs(
             f"The database holds {len(inputs.database)} motifs: with fewer than {SMALL_DATABASE}, p-values of names "
             "hang on which they are."
         )
-    hits, motifs = _hits(contributions, located, motifs, database=inputs.database, settings=settings)
-    inserted = _Inserted(predictor, _backgrounds(predictor, inputs, contributions, settings), precision, progress)
+    hits, motifs = _hits(contributions, motifs, inputs.database, settings)
+    inserted = _Inserted(predictor, _backgrounds(predictor, inputs, contributions, settings), how.precision, progress)
     database = inserted.effects([motif.codes for motif in inputs.database]) if settings.marginalise_database else None
     return Motifs(
         motifs=motifs,
@@ -186,17 +186,8 @@ def find_motifs(
         notes=notes,
         sequences=len(contributions.codes),
         tasks=list(contributions.hypothetical),
+        method="given" if inputs.contributions is not None else how.method,
     )
-
-
-def check_extras() -> None:
-    """Refuse to begin without the packages that the work needs at its end."""
-    for name in _EXTRAS:
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(
-                f"motifs need the Python package '{name}', which is not installed",
-                remedy="Install it with `pip install 'encre[interpret]'`.",
-            )
 
 
 def name_patterns(patterns: Sequence[Pattern], database: Sequence[Motif], *, q: float) -> list[FoundMotif]:
@@ -232,58 +223,30 @@ def representatives(motifs: Sequence[FoundMotif], count: int) -> list[FoundMotif
     return taken
 
 
-class _Located:
-    """Where rows of the contributions lie: names, and the first base in the sequence or on the chromosome."""
-
-    def __init__(self, records: Records | None, cut: np.ndarray, count: int) -> None:
-        self.names = list(records.names) if records else [f"sequence_{i + 1}" for i in range(count)]
-        self.chrom = list(records.chrom) if records and records.chrom is not None else None
-        self.first = cut
-        if records is not None and records.start is not None and records.end is not None:
-            length = np.diff(records.offsets)
-            widened = (records.start + records.end) // 2 - length // 2  # a window around a narrower interval
-            self.first = cut + np.where(records.end - records.start == length, records.start, widened)
-
-
 def _explained(
     predictor: Predictor,
     inputs: MotifInputs,
     *,
     tasks: Sequence[str],
     settings: MotifSettings,
-    precision: Precision,
+    how: AttributionSettings,
     progress: Progress,
-) -> tuple[Contributions, _Located, list[str]]:
-    """Contributions of the sequences, where they lie, and what was left out."""
-    for task in tasks:
-        predictor.tasks.index(task)
+) -> tuple[Contributions, list[str]]:
+    """Contributions of the sequences, and what was left out."""
     if inputs.contributions is not None:
-        count = len(inputs.contributions.codes)
-        records = inputs.records if inputs.records is not None and len(inputs.records) == count else None
-        differ = inputs.records is not None and records is None
-        notes = ["The sequences given are not as many as the contributions: places are left out."] if differ else []
-        return inputs.contributions, _Located(records, np.zeros(count, np.int64), count), notes
-    assert inputs.records is not None
-    window = predictor.window
-    records, cut, notes = motif_contributions.prepare(
-        inputs.records, window=window, most=settings.most, seed=settings.seed
-    )
-    codes = motif_contributions.cut_codes(records, cut, window=window)
+        for task in inputs.contributions.hypothetical:
+            predictor.tasks.index(task)
+        return inputs.contributions, []
+    if inputs.records is None:
+        raise ConfigError("there is nothing to look at", remedy="Give sequences or ready contributions.")
+    records, located, notes = middles(inputs.records, window=predictor.window, most=settings.most, seed=settings.seed)
     for note in notes:
         progress.say(note)
-    found = motif_contributions.mutagenesis(
-        predictor, codes, tasks or predictor.tasks.names, precision=precision, progress=progress
-    )
-    return found, _Located(records, cut, len(records)), notes
+    return attributed(predictor, records, located, tasks=tasks, how=how, progress=progress), notes
 
 
 def _hits(
-    contributions: Contributions,
-    located: _Located,
-    motifs: list[FoundMotif],
-    *,
-    database: Sequence[Motif],
-    settings: MotifSettings,
+    contributions: Contributions, motifs: list[FoundMotif], database: Sequence[Motif], settings: MotifSettings
 ) -> tuple[pl.DataFrame, list[FoundMotif]]:
     """FIMO's hits with their places, and the motifs with their counts."""
     own = [motif.matches[0].motif if motif.called else motif.pattern.motif for motif in motifs]
@@ -297,7 +260,7 @@ def _hits(
             FoundMotif(m.pattern, m.matches, m.called, counts.get(o.title, 0) if o.title in scanned else None)
             for m, o in zip(motifs, own, strict=True)
         ]
-    row = table["row"].to_numpy()
+    row, located = table["row"].to_numpy(), contributions.located
     first = located.first[row]
     columns: dict[str, Any] = {"chrom": [located.chrom[i] for i in row]} if located.chrom is not None else {}
     columns |= {"sequence": [located.names[i] for i in row]}

@@ -13,12 +13,15 @@ import numpy as np
 import polars as pl
 
 from encre.config import read_toml
-from encre.errors import DataError, EncreError
+from encre.errors import DataError, EncreError, FolderError
 from encre.evaluation.calibration import Calibration
 from encre.evaluation.runs import RUN_VERSION, read_evaluation, read_predictions, read_tasks, run_names
 from encre.evaluation.summary import labels
 from encre.files import open_existing, read_json, read_manifest
 from encre.tasks import TaskSet
+
+MOTIFS = {"kind": "motifs", "version": 1}
+"""The format of ``motifs.json`` that is read."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class RunView:
         return read_json(copy) if copy.is_file() else {}
 
     @cached_property
+    def motifs(self) -> dict[str, Any]:
+        """What `encre motifs` found, from ``motifs/motifs.json``; empty when there is none."""
+        return read_motifs(self.path / "motifs")
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """``config.toml``: the tables model and train."""
         path = self.path / "config.toml"
@@ -112,6 +120,24 @@ def read_runs(paths: Sequence[str | Path]) -> list[RunView]:
             remedy="Write one report for each dataset.",
         )
     return views
+
+
+def read_motifs(folder: Path) -> dict[str, Any]:
+    """``motifs.json`` of a motif folder; empty when there is none, another format is refused."""
+    path = folder / "motifs.json"
+    if not path.is_file():
+        return {}
+    values = read_json(path)
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != MOTIFS:
+        raise FolderError(
+            "the motifs have another format",
+            where=path,
+            expected=f"{MOTIFS}",
+            got=f"{found}",
+            remedy="Remove the folder, or make it again with `encre motifs`.",
+        )
+    return values
 
 
 def _dataset_name(view: RunView) -> str:

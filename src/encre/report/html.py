@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from encre.evaluation.runs import compare_runs
 from encre.evaluation.summary import Finding, findings, group_label, number
 from encre.files import staged_file
-from encre.report import background, sections
+from encre.report import background, motif_section, sections
 from encre.report.folders import RunView, read_runs
 from encre.reproducibility import version
 
@@ -104,6 +104,7 @@ def _context(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]], *, no
         "against": sections.against(views),
         "reliability": sections.calibration_panels(views),
         "learning": sections.learning(views),
+        "motifs": motif_section.motif_sections(views),
         "data": data,
         "provenance": background.provenance_rows(views),
         "reference": sections.strongest_baseline(views),
