@@ -44,6 +44,14 @@ OTHERS: dict[str, ModelConfig] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def predictor(config: ModelConfig) -> Predictor:
     torch.manual_seed(1)
     model = build_model(config, tasks=TASKS).eval()
