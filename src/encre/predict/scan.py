@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from encre.config import Config
-from encre.errors import ConfigError
+from encre.errors import ConfigError, SequenceError
 from encre.files import read_json, write_json
 from encre.predict.inputs import open_genome
 from encre.predict.peaks import Call, Measure
@@ -162,7 +162,11 @@ def scan(
         team.wait()
         if team.rank == 0:
             base = {"predictor": model, "base_rate": config.base_rate, "lengths": opened.lengths}
-            counts = assemble(plan, shards, outputs, progress=progress, **base)
+            try:
+                counts = assemble(plan, shards, outputs, progress=progress, **base)
+            except SequenceError:  # every window was left out: there is nothing to go on with
+                shards.remove()
+                raise
             write_json(places.summary, _summary(model, opened, plan, counts=counts, outputs=outputs, config=config))
             if not config.keep_shards:
                 shards.remove()

@@ -73,10 +73,10 @@ class ShardFolder:
 
     def write(self, number: int, scored: Scored) -> None:
         """Keep a finished shard."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         with staged_file(self.file(number)) as staged:
-            save_file(scored._asdict(), staged)
+            staged.write_bytes(save(scored._asdict()))  # its own save_file has no OSError for a full disk
 
     def read(self, number: int) -> Scored:
         """A finished shard; a damaged one is a :class:`FolderError`."""
@@ -91,7 +91,7 @@ class ShardFolder:
             ) from error
 
     def remove(self) -> None:
-        """The scan is complete."""
+        """The scan is complete, or came to nothing."""
         shutil.rmtree(self.path)
 
 
