@@ -105,7 +105,8 @@ def test_a_build_from_references_is_the_build_from_paths(encre, toy):
         text = text.replace(f'"{path.name}"', f'"@{name}"')
         tables.append((name, path, "tissue"))
     entries = [
-        f'[catalogue.{name}]\naddresses = ["{path.as_uri()}"]\nform = "{form}"\n' for name, path, form in tables
+        f'[catalogue.{name}]\naddresses = ["{path.as_uri()}"]\nform = "{form}"\nlicence = "of {name}"\n'
+        for name, path, form in tables
     ]
     config.write_text(text + "\n" + "\n".join(entries))
     refused = encre("data", "build", config, "--out", toy.folder / "from_references", "-q")
@@ -117,3 +118,6 @@ def test_a_build_from_references_is_the_build_from_paths(encre, toy):
         json.loads((toy.folder / f"from_{n}" / "manifest.json").read_text()) for n in ("paths", "references")
     ]
     assert manifests[0]["digest"] == manifests[1]["digest"]
+    # The lock knows the licence of each file; it used to be lost on the way to the dataset.
+    assert {file["licence"] for file in manifests[1]["sources"]} == {f"of {name}" for name, *_ in tables}
+    assert manifests[0]["sources"][-1]["licence"] == "not stated by the file"

@@ -190,10 +190,7 @@ def _other_files(genome: Genome | None, config: DatasetConfig) -> list[dict[str,
     """What was read besides the source's own files, as ``Elements.files`` has it."""
     found = []
     if genome is not None:
-        size, licence = genome.path.stat().st_size, "not stated by the file"
-        found.append(
-            {"name": genome.path.name, "sha256": genome.digest, "size": size, "licence": licence, "form": "genome"}
-        )
+        found.append(describe(genome.path, form="genome", sha256=genome.digest))
     files = {"exclusion list": config.negatives.exclude, "transcription start sites": config.negatives.tss}
     return found + [describe(path, form=form) for form, path in files.items() if path and config.negatives.kinds]
 

@@ -15,6 +15,7 @@ from encre.genome.assembly import Assembly, get_assembly
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
 from encre.reproducibility import sha256_file
+from encre.sources.lock import licence_of
 from encre.tables import place
 from encre.tasks import Task, TaskSet
 
@@ -94,14 +95,26 @@ def arrange(table: pl.DataFrame, tasks: TaskSet) -> pl.DataFrame:
     return table.select([*first, *(name for name in table.columns if name not in first)])
 
 
-def describe(path: str | Path, *, form: str, licence: str = "not stated by the file") -> dict[str, Any]:
-    """The entry of one source file for the manifest."""
+def describe(path: str | Path, *, form: str, licence: str = "", sha256: str = "") -> dict[str, Any]:
+    """The entry of one source file for the manifest.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        What it is.
+    licence
+        What its kind is known to have, where no lock says what this very file has.
+    sha256
+        Of its bytes, when that is known already.
+    """
     path = Path(path)
     return {
         "name": path.name,
-        "sha256": sha256_file(path),
+        "sha256": sha256 or sha256_file(path),
         "size": path.stat().st_size,
-        "licence": licence,
+        "licence": licence_of(path) or licence or "not stated by the file",
         "form": form,
     }
 

@@ -105,6 +105,16 @@ def place_of(locked: Locked, lock: str | Path) -> Path:
     return Path(lock).resolve().parent / locked.file
 
 
+def licence_of(file: str | Path) -> str:
+    """The licence of a downloaded file, by the lock in its folder or in the one above; ``""`` where neither says."""
+    file = Path(file).resolve()
+    for lock in (folder / LOCK for folder in list(file.parents)[:2]):
+        for locked in read_lock(lock).values():
+            if place_of(locked, lock) == file:
+                return locked.licence
+    return ""
+
+
 def written_as(file: Path, lock: str | Path) -> str:
     """How the lock writes a path: relative to its own folder where the file lies below it."""
     file, home = file.resolve(), Path(lock).resolve().parent
