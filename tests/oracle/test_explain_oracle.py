@@ -1,4 +1,4 @@
-"""Contributions against the obvious ways: mutants scored one by one, tangermeme itself, the sums that must come out."""
+"""Contributions against the obvious ways: mutants scored one by one, tangermeme itself, the sums that must come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_models import random_text
 
 from encre.interpret.attribution import attribute
 from encre.interpret.deeplift import deeplift
@@ -23,6 +22,7 @@ from encre.models.settings import ModelConfig
 from encre.models.transformer import TransformerConfig
 from encre.predict.predictor import Predictor
 from encre.tasks import Task, TaskSet
+from toy_models import random_text
 
 # two groups whose columns are not in group order, so that a head out of order shows
 TASKS = TaskSet([Task("heart", "tissue"), Task("enhancer", "enhancer"), Task("brain", "tissue")])
@@ -152,7 +152,8 @@ def test_integrated_gradients_double_what_is_not_yet_exact_alone():
     model = predictor(CNNS["max"]).model
     pairs = pairs_of(model, "uniform", 1)._replace(tasks=np.array([1]))
     rough, fine = (integrated_gradients(model, pairs, limit=limit, most=256) for limit in (10.0, 1e-9))
-    assert (rough.steps == 32).all() and (fine.steps == 256).all()  # pyright: ignore
+    assert (rough.steps == 32).all()  # pyright: ignore
+    assert (fine.steps == 256).all()  # pyright: ignore
     assert fine.errors(pairs).mean() < rough.errors(pairs).mean()
     # every doubling keeps what was summed up: the trapezoid rule, written out
     places = np.linspace(0, 1, 33, dtype=np.float32)
