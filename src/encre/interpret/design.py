@@ -126,7 +126,7 @@ def design(
     found, alike = search_all(problem, starts, progress=progress)
     table = design_table(found, starts, objective, model, named)
     summary = _summary(target, problem, starts, table=table, alike=alike, models=(model, named))
-    return Designs(table, _paths(found, table), summary | {"from": _source_words(start)})
+    return Designs(table.drop("search"), _paths(found, table), summary | {"from": _source_words(start)})
 
 
 def _named_judges(judges: Sequence[Predictor], model: Predictor, objective: Objective) -> dict[str, Predictor]:

@@ -78,9 +78,11 @@ def make_starts(
     """
     settings, drawn = constraints.settings, isinstance(source, str) and source in ("random", "genome")
     if settings.start_gc is not None and source != "random":
-        raise ConfigError("start_gc is for random starts", got=f"starts from {source}")
+        raise ConfigError(
+            "start_gc is for random starts", remedy="Leave it out: these starts have bases of their own."
+        )
     if settings.shuffle and drawn:
-        raise ConfigError("shuffle is for given starts", got=f"starts from {source}")
+        raise ConfigError("shuffle is for given starts", remedy="Leave it out, or give a file.")
     if drawn:
         length = settings.length or model.window
         check_readable(model, length)

@@ -35,7 +35,7 @@ def design_table(
         ``logit_<task>``, ``probability_<task>`` and ``percentile_<task>`` of the own model where it has them, and
         ``start_logit_<task>``;
         ``changes`` (0-based position, base of the start and of the design: ``12A>T``), ``sequence``,
-        ``start_sequence`` and ``search``, the number of its trajectory.
+        ``start_sequence`` and ``search``, the design's place among those that were found.
 
         Ranked by the judges' worst score, or by the own score when there is no judge.
     """
