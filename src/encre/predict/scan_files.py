@@ -133,11 +133,12 @@ def assemble(
 
     counts = np.zeros(3, np.int64)
     with (
-        contextlib.ExitStack() as files,
+        contextlib.ExitStack() as staged,
+        contextlib.ExitStack() as files,  # all are complete and closed before the first is renamed into its place
         ThreadPoolExecutor(min(get_num_threads(), len(outputs))) as pool,  # zlib and NumPy work side by side
         progress.track("write", plan.windows, "windows") as advance,
     ):
-        tasks = [_open(output, files, lengths, plan) for output in outputs]
+        tasks = [_open(output, staged, files, lengths=lengths, plan=plan) for output in outputs]
         for number, shard in enumerate(plan.shards):
             scored = shards.read(number)
             counts += scored.counts
@@ -162,12 +163,20 @@ def assemble(
     return counts
 
 
-def _open(output: TaskOutput, files: contextlib.ExitStack, lengths: Mapping[str, int], plan: Plan) -> _Open:
-    staged = files.enter_context(staged_file(output.track))
-    track = files.enter_context(BigWigWriter(staged, lengths, bin=plan.stride))
+def _open(
+    output: TaskOutput,
+    staged: contextlib.ExitStack,
+    files: contextlib.ExitStack,
+    *,
+    lengths: Mapping[str, int],
+    plan: Plan,
+) -> _Open:
+    place = staged.enter_context(staged_file(output.track))
+    track = files.enter_context(BigWigWriter(place, lengths, bin=plan.stride))
     if output.call is None:
         return _Open(output, track, None)
-    handle = files.enter_context(files.enter_context(staged_file(output.peak_file)).open("w", encoding="utf-8"))
+    place = staged.enter_context(staged_file(output.peak_file))
+    handle = files.enter_context(place.open("w", encoding="utf-8"))
     peaks = PeakWriter(handle.write, output.name, output.call, window=plan.window, stride=plan.stride)
     return _Open(output, track, peaks)
 
