@@ -100,6 +100,7 @@ def test_tables_out(encre, numbered: Given, out: str) -> None:
         f"{name}_heart" for name in ("logit_ref", "logit_alt", "delta_logit", "delta_probability", "p", "q")
     ]
     assert found["kind"].to_list() == ["SNV", "SNV", "insertion", "deletion"]
+    assert found["model"].unique().to_list() == ["run"]
     assert not (numbered.folder / f"{out}.skipped.tsv").exists()
 
 
@@ -159,9 +160,8 @@ def test_a_table_becomes_a_vcf_with_anchored_deletions(encre, given: Given) -> N
     assert alleles == [(1005, base(1005), other(1005)), (1601, TEXT[1600:1603], base(1601)), (1, TEXT[:2], base(2))]
     again = encre("variants", given.folder / "y.vcf", *given.words, "--background", "0", "-q")
     first = encre("variants", path, *given.words, "--background", "0", "-q")
-    assert [row.split("\t")[6:] for row in again.out.splitlines()] == [
-        row.split("\t")[6:] for row in first.out.splitlines()
-    ]
+    scores = [[row.split("\t")[6:] for row in outcome.out.splitlines()] for outcome in (again, first)]
+    assert scores[0] == scores[1]
 
 
 def test_saturate_and_region(encre, given: Given) -> None:

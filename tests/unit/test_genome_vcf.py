@@ -55,7 +55,8 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read_rightly(tmp_path: Path
 @pytest.mark.parametrize("name", ["y.vcf", "y.vcf.gz", "y.bcf"])
 def test_what_is_written_pysam_reads_back(tmp_path: Path, name: str):
     vcf = Vcf(write(tmp_path / "x.vcf"))
-    header = extended_header(vcf.header, {"chr1": 1000, "2": 400}, [DELTA])
+    header = extended_header(vcf.header, {"chr1": 1000, "2": 400}, [DELTA], "##encre_model=old")
+    header = extended_header(header, {}, [DELTA], "##encre_model=toy")
     texts = ["ENCRE_DL_heart=0.5", "ENCRE_DL_heart=-1.25,.,.", ""]
     records = [with_info(line, text, {DELTA.id}) for (_, line), text in zip(vcf.records(), texts, strict=True)]
     write_vcf(tmp_path / name, header, records)
@@ -64,6 +65,7 @@ def test_what_is_written_pysam_reads_back(tmp_path: Path, name: str):
     with pysam.VariantFile(str(tmp_path / name)) as found:
         assert list(found.header.contigs) == ["chr1", "2"]
         assert list(found.header.samples) == ["Så"]
+        assert str(found.header).count("encre_model") == 1
         assert found.header.info["ENCRE_DL_heart"].number == "A"
         first, second, third = found
     pysam.set_verbosity(before)
@@ -157,7 +159,7 @@ def test_damage_is_said(tmp_path: Path):
 
 
 def test_a_bcf_of_undefined_keys_is_refused_where_htslib_would_end_the_process(tmp_path: Path):
-    header = new_header({"chr1": 100}, [])
+    header = extended_header(new_header(), {"chr1": 100}, [])
     with pytest.raises(FormatError, match="INFO 'XX'") as caught:
         write_vcf(tmp_path / "x.bcf", header, ["chr1\t3\t.\tA\tG\t.\tPASS\tXX=1"])
     assert "chr1:3" in str(caught.value)

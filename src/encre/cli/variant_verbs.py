@@ -77,7 +77,7 @@ def variants(
         summary["not_scored_file"] = write_scores(scores, out, opened)
         session.show(summary, lambda console: console.print(f"{scores.summary['scored']:,} alleles in {out}"))
         return
-    table, apart = for_people(scores.table), not_scored(scores.table)
+    table, apart = for_people(scores), not_scored(scores.table)
     if session.json:
         session.show(summary | {"variants": table.to_dicts(), "apart": apart.to_dicts()}, lambda _: None)
         return

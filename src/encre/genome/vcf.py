@@ -241,21 +241,36 @@ def split_alleles(table: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def new_header(contigs: Mapping[str, int], definitions: Sequence[Definition]) -> list[str]:
-    """The header of a VCF without samples; ``contigs`` is name -> length in bases."""
-    return extended_header(["##fileformat=VCFv4.3", "\t".join(COLUMNS)], contigs, definitions)
+def new_header() -> list[str]:
+    """The header of a VCF without samples."""
+    return ["##fileformat=VCFv4.3", "\t".join(COLUMNS)]
 
 
 def extended_header(
-    header: Sequence[str], contigs: Mapping[str, int], definitions: Sequence[Definition]
+    header: Sequence[str], contigs: Mapping[str, int], definitions: Sequence[Definition], *more: str
 ) -> list[str]:
-    """A header with INFO fields declared (in place of fields of the same name) and missing contigs added."""
+    """A header with INFO fields declared, contigs added, and other lines.
+
+    Parameters
+    ----------
+    header
+        Lines with ``#CHROM`` last; of a kind that is added, a line of the same name goes.
+    contigs
+        Name -> length in bases; those that the header has stay as they are.
+    definitions
+        What is declared.
+    more
+        Lines ``##name=value``.
+    """
     ours = {definition.id for definition in definitions}
+    names = tuple(line.partition("=")[0] + "=" for line in more)
     found = [(line, match.groups() if (match := _DEFINED.match(line)) else ("", "")) for line in header[:-1]]
-    kept = [line for line, (kind, name) in found if not (kind == "INFO" and name in ours)]
+    kept = [
+        line for line, (kind, name) in found if not (kind == "INFO" and name in ours) and not line.startswith(names)
+    ]
     known = {name for _, (kind, name) in found if kind == "contig"}
     added = [f"##contig=<ID={name},length={length}>" for name, length in contigs.items() if name not in known]
-    return [*kept, *added, *(definition.line for definition in definitions), header[-1]]
+    return [*kept, *added, *(definition.line for definition in definitions), *more, header[-1]]
 
 
 def with_info(record: str, text: str, ours: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from encre.errors import ConfigError, FolderError
 from encre.genome.intervals import Interval
 from encre.genome.store import Genome
 from encre.genome.vcf import SUFFIXES, Definition, extended_header, new_header, with_info, write_vcf
-from encre.predict.outputs import write_table
+from encre.predict.outputs import with_model, write_table
 from encre.predict.variants import VariantScores
 from encre.sequence.alphabet import decode
 
@@ -23,7 +23,7 @@ _FIELDS = {
     "P": ("p_", "empirical two-sided p of the delta logit of {} among random changes of the same kind"),
     "Q": ("q_", "Benjamini-Hochberg q of {} over the file"),
 }
-_FOR_PEOPLE = ["line", "record", "allele", "reason", "genome"]
+_FOR_VCF = ["line", "record", "allele", "reason", "genome"]
 
 
 def check_variant_output(path: str | Path | None) -> None:
@@ -47,9 +47,10 @@ def check_variant_output(path: str | Path | None) -> None:
         raise FolderError("a folder stands where the output file should go", where=path, remedy="Name a file.")
 
 
-def for_people(table: pl.DataFrame) -> pl.DataFrame:
-    """The scored rows, without the columns that only a writer of VCF needs."""
-    return table.filter(pl.col("reason").is_null()).drop(_FOR_PEOPLE)
+def for_people(scores: VariantScores) -> pl.DataFrame:
+    """The scored rows with the model's name, without the columns that only a writer of VCF needs."""
+    scored = scores.table.filter(pl.col("reason").is_null())
+    return with_model(scored.drop(_FOR_VCF), scores.model)
 
 
 def not_scored(table: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +73,7 @@ def write_scores(scores: VariantScores, path: str | Path, genome: Genome) -> Pat
     """
     path = Path(path)
     if str(path).lower().endswith(_TABLES):
-        write_table(for_people(scores.table), path)
+        write_table(for_people(scores), path)
     else:
         _write_vcf(scores, path, genome)
     beside = path.with_name(f"{path.name}.skipped.tsv")
@@ -107,10 +108,11 @@ def _write_vcf(scores: VariantScores, path: Path, genome: Genome) -> None:
     names = table["chrom"].unique(maintain_order=True).to_list()
     contigs = {name: genome.lengths[home] for name in names if (home := genome.name_of(name))}
     definitions = list(fields.values())
+    made_by = f"##encre_model={scores.model}"
     if vcf is None:
         scored = _with_anchors(table.filter(pl.col("reason").is_null()), genome)
         columns = scored.select("chrom", "pos", "id", "ref", "alt", info=_info(fields))
-        header = new_header(contigs, definitions)
+        header = extended_header(new_header(), contigs, definitions, made_by)
         write_vcf(
             path,
             header,
@@ -125,7 +127,7 @@ def _write_vcf(scores: VariantScores, path: Path, genome: Genome) -> None:
     ).to_series()
     ours = {definition.id for definition in definitions}
     records = (with_info(line, text, ours) for (_, line), text in zip(vcf.records(), texts, strict=True))
-    write_vcf(path, extended_header(vcf.header, contigs, definitions), records)
+    write_vcf(path, extended_header(vcf.header, contigs, definitions, made_by), records)
 
 
 def _text(column: str) -> pl.Expr:

@@ -117,12 +117,15 @@ class VariantScores:
         :func:`score_variants`, and ``genome``: the genome's bases where REF differs.
     source
         Where they came from.
+    model
+        Name of the model.
     summary
         Counts, as plain values.
     """
 
     table: pl.DataFrame
     source: VariantSource
+    model: str
     summary: dict[str, Any]
 
     @property
@@ -213,8 +216,15 @@ def score(
         background = draw_background(
             checked.changes, genome, begin=begin, width=width, count=options.background, seed=options.seed
         )
-    logits, null = _logits(model, genome, checked.changes, begin=begin, background=background, windows=windows,
-                           progress=progress)  # fmt: skip
+    logits, null = _logits(
+        model,
+        genome,
+        checked.changes,
+        begin=begin,
+        background=background,
+        windows=windows,
+        progress=progress,
+    )
     groups = groups_of(checked.changes, genome)
     p = np.full(logits.reference.shape, np.nan)
     if background is not None:
@@ -227,7 +237,7 @@ def score(
     summary = _summary(
         checked, source, groups=groups, background=background, compared=options.background > 0, n_share=shares
     )
-    return VariantScores(table, source, summary)
+    return VariantScores(table, source, model.name, summary)
 
 
 def _delta(logits: Logits) -> np.ndarray:
