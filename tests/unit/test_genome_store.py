@@ -24,6 +24,7 @@ from encre.genome.assembly import Assembly
 from encre.genome.fasta import read_fasta
 from encre.genome.intervals import Interval
 from encre.genome.store import Genome
+from encre.progress import PlainProgress
 
 TOY = Assembly("toy", {"chr1": 12, "chr2": 7}, {"1": "chr1", "NC_1.1": "chr1", "2": "chr2"})
 FASTA = ">chr1 first\nACGTN\nacgtr\nGG\n>scaffold\nTTTT\n>chr2\nCCCCCCC\n"
@@ -89,6 +90,13 @@ class TestImport:
         genome = Genome(write(), assembly=TOY, cache=tmp_path / "c", keep_scaffolds=True)
         assert genome.lengths == {"chr1": 12, "scaffold": 4, "chr2": 7}
         assert genome.fetch(Interval("scaffold", 0, 4)).tolist() == codes("TTTT")
+
+    def test_what_is_left_out_is_counted_aloud(self, write, tmp_path, capsys):
+        """Scaffolds and patches used to go without a word."""
+        Genome(write(), assembly=TOY, cache=tmp_path / "c", progress=PlainProgress())
+        said = capsys.readouterr().err
+        assert "2 of 3 sequences kept; toy does not name the others (scaffolds, alternative loci …)" in said
+        assert "19 of 19 bp" in said
 
     def test_other_naming_styles(self, write, tmp_path):
         genome = Genome(write(FASTA.replace(">chr1", ">NC_1.1").replace(">chr2", ">2")), assembly=TOY, cache=tmp_path)

@@ -114,11 +114,10 @@ class _Writer:
                 f"the sequence '{self._kept}' stands twice", where=self._where(), remedy="Remove one of the two."
             )
 
-    def add(self, bases: Any) -> None:
-        """Bases of the record that began last."""
+    def add(self, bases: Any) -> int:
+        """Bases of the record that began last; how many of them are kept."""
         self._length += len(bases)
-        if self._kept is not None:
-            self.handle.write(bases)
+        return 0 if self._kept is None else self.handle.write(bases)
 
     def finish(self) -> None:
         """The record is complete: check its length and enter it into the index."""
@@ -146,12 +145,14 @@ def _import(path: Path, folder: Path, *, assembly: Assembly, keep_scaffolds: boo
             if piece.header is not None:
                 writer.begin(first_word(piece.header), piece.offset)
             else:
-                writer.add(piece.bases)
-                advance(len(piece.bases), "")
+                advance(writer.add(piece.bases), "")
         writer.finish()
     check_some_known(writer.names, assembly, where=path.name)
     if not writer.index:
         raise FormatError("the file has no sequence", where=path)
+    if writer.dropped:
+        kept = f"{len(writer.index):,} of {len(writer.names):,} sequences kept"
+        progress.say(f"{path.name}: {kept}; {assembly.name} does not name the others (scaffolds, alternative loci …)")
     content = {"dropped": writer.dropped, "sequences": writer.index}
     (folder / _INDEX).write_text(json.dumps(content), encoding="utf-8")
 
