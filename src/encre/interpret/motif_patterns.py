@@ -126,11 +126,14 @@ def _modisco(
     core, precompile, tfmodisco = (extra(f"modiscolite.{name}") for name in ("core", "precompile", "tfmodisco"))
     extra("leidenalg")
     precompile.start()  # else its kernels are compiled again in every process
-    one_hot, hypothetical = contributions.one_hot, contributions.hypothetical[task]
+    # Patterns grow over the ends of their seqlets, and TF-MoDISco drops what then leaves its sequence: give it room.
+    room = ((0, 0), (seqlets.width, seqlets.width), (0, 0))
+    one_hot = np.pad(contributions.one_hot, room)
+    hypothetical = np.pad(contributions.hypothetical[task], room)
     tracks = core.TrackSet(one_hot=one_hot, contrib_scores=one_hot * hypothetical, hypothetical_contribs=hypothetical)
     windows = [
         core.Seqlet(example_idx=row, start=start, end=start + seqlets.width, is_revcomp=False)
-        for row, start in zip(seqlets.row.tolist(), seqlets.start.tolist(), strict=True)
+        for row, start in zip(seqlets.row.tolist(), (seqlets.start + seqlets.width).tolist(), strict=True)
     ]
     with warnings.catch_warnings():
         # Ranks of equal affinities have no correlation; TF-MoDISco then leaves the seqlet out, as it should.
