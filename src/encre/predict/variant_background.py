@@ -12,7 +12,8 @@ import numpy as np
 
 from encre.genome.intervals import overlaps
 from encre.genome.store import Genome
-from encre.predict.variant_checks import KINDS, Changes
+from encre.predict.variant_checks import KINDS, Changes, names_of
+from encre.predict.variant_windows import distinct_windows
 from encre.reproducibility import stream
 from encre.sequence.flat import join, offsets_of
 from encre.shapes import N_CODE
@@ -95,7 +96,11 @@ def draw_background(
     """
     rng = stream(seed, "variants", "background")
     sites = _Sites(
-        changes, genome, begin=begin, width=width, windows=rng.permutation(_distinct(changes.chrom, begin))[:count]
+        changes,
+        genome,
+        begin=begin,
+        width=width,
+        windows=rng.permutation(distinct_windows(changes.chrom, begin)[0])[:count],
     )
     groups = groups_of(changes, genome)
     parts = []
@@ -162,10 +167,9 @@ class _Sites:
         self, changes: Changes, genome: Genome, *, begin: np.ndarray, width: int, windows: np.ndarray
     ) -> None:
         self.genome, self._file = genome, changes
-        self._names = np.array(list(genome.lengths), dtype=object)
         inner = max(width // 2, 1)
         low = begin[windows] + width // 4
-        flat, _ = genome.gather(self._names[changes.chrom[windows]], low - 1, low + inner + 1, pad="N")
+        flat, _ = genome.gather(names_of(changes.chrom[windows], genome), low - 1, low + inner + 1, pad="N")
         around = np.lib.stride_tricks.sliding_window_view(flat.reshape(len(windows), inner + 2), 3, axis=1)
         owner = np.repeat(windows, inner)
         chrom, place = changes.chrom[owner], (low[:, None] + np.arange(inner)).reshape(-1)
@@ -186,7 +190,9 @@ class _Sites:
         offsets = offsets_of(length)
         some = np.flatnonzero(length)
         start = self.place[rows[some]]
-        codes, _ = self.genome.gather(self._names[self.chrom[rows[some]]], start, start + length[some], pad="N")
+        codes, _ = self.genome.gather(
+            names_of(self.chrom[rows[some]], self.genome), start, start + length[some], pad="N"
+        )
         return codes, offsets
 
 
@@ -260,7 +266,7 @@ def _contexts(changes: Changes, genome: Genome) -> np.ndarray:
 
     A flank that is N counts as A: the change stays in its group.
     """
-    names = np.array(list(genome.lengths), dtype=object)[changes.chrom]
+    names = names_of(changes.chrom, genome)
     triples = genome.gather(names, changes.start - 1, changes.start + 2, pad="N")[0].reshape(-1, 3)
     left, ref, right = triples.T.astype(np.int64)
     return 16 * _CLASS[ref, changes.codes] + _flanks(left, ref, right)
@@ -278,8 +284,3 @@ def _flanks(left: np.ndarray, ref: np.ndarray, right: np.ndarray) -> np.ndarray:
     left, right = left % N_CODE, right % N_CODE
     turned = (ref == 0) | (ref == 2)  # purines are read from the other strand
     return np.where(turned, 4 * (3 - right) + 3 - left, 4 * left + right)
-
-
-def _distinct(chrom: np.ndarray, begin: np.ndarray) -> np.ndarray:
-    """A row of each different window."""
-    return np.unique((chrom.astype(np.int64) << 40) + begin, return_index=True)[1]

@@ -101,6 +101,11 @@ class Checked(NamedTuple):
         return dict(found.iter_rows())
 
 
+def names_of(numbers: np.ndarray, genome: Genome) -> np.ndarray:
+    """Chromosome names (P,) of their numbers (P,) in the genome's order."""
+    return np.array(list(genome.lengths), dtype=object)[numbers]
+
+
 def check_variants(
     source: VariantSource,
     genome: Genome,
@@ -217,7 +222,7 @@ def _trim(ref: str, alt: str) -> tuple[int, int, str]:
     return first, last, alt[first:other]
 
 
-def place_of(row: dict[str, object], source: VariantSource) -> str:
+def _place_of(row: dict[str, object], source: VariantSource) -> str:
     """Where an allele stands: ``x.vcf, line 12 (chr1:1,234 A>G)``."""
     line = f", line {row['line']:,}" if row["line"] is not None else ""
     return f"{source.path}{line} ({row['chrom']}:{row['pos']:,} {row['ref']}>{row['alt']})"
@@ -236,7 +241,7 @@ def _refuse_unsupported(table: pl.DataFrame, source: VariantSource, genome: Geno
     rest = f" ({more:,} more of {table.height:,} alleles cannot be scored.)" if more else ""
     raise kinds.get(reason, FormatError)(
         reason,
-        where=place_of(row, source),
+        where=_place_of(row, source),
         remedy=f"{hint}Remove the allele, or list all such apart with --skip-unsupported.{rest}",
     )
 
@@ -260,7 +265,7 @@ def _refuse_mismatched(table: pl.DataFrame, compared: int, source: VariantSource
         kind, guess = FormatError, "The others agree, so the assembly seems right."
     raise kind(
         f"{bad.height:,} of {compared:,} reference alleles differ from the genome, this one first",
-        where=place_of(row, source),
+        where=_place_of(row, source),
         expected=f"REF {row['genome']}, as in {genome.path.name}",
         got=row["ref"],
         remedy=f"{guess} Correct the file, or list such alleles apart with --skip-mismatched.",

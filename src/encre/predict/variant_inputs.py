@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from encre.errors import FormatError
-from encre.genome.bed import read_bed
+from encre.genome.bed import check_bounds, read_bed
 from encre.genome.intervals import Interval
 from encre.genome.store import Genome
 from encre.genome.vcf import Vcf, is_vcf, split_alleles
@@ -138,9 +138,10 @@ def _named(region: Interval | None, genome: Genome) -> Interval | None:
     """The region under the genome's name of its chromosome; one that the genome lacks is an error."""
     if region is None:
         return None
-    named = Interval(genome.name_of(region.chrom) or region.chrom, region.start, region.end)
-    genome.fetch(named)
-    return named
+    home = genome.name_of(region.chrom) or region.chrom
+    bounds = pl.DataFrame({"chrom": [home], "start": [region.start], "end": [region.end]})
+    check_bounds(bounds, genome.lengths, where=f"the region {region.region}")
+    return Interval(home, region.start, region.end)
 
 
 def _within(table: pl.DataFrame, region: Interval | None, genome: Genome) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from encre.genome.store import Genome
-from encre.predict.variant_checks import Changes
+from encre.predict.variant_checks import Changes, names_of
 from encre.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -83,15 +83,13 @@ def score_changes(
     """
     count, tasks = len(begin), len(model.tasks)
     result = Logits(np.empty((count, tasks), np.float32), np.empty((count, tasks), np.float32))
-    names = np.array(list(genome.lengths), dtype=object)
     with progress.track("variants", count, "var") as advance:
         for first, last in _blocks(changes.chrom, begin, len(windows.shifts)):
             part = changes.take(np.arange(first, last))
             found = [
-                _score_block(model, genome, changes=part, chrom=names[part.chrom], begin=begin[first:last] + shift,
-                             windows=windows)
+                _score_block(model, genome, changes=part, begin=begin[first:last] + shift, windows=windows)
                 for shift in windows.shifts.tolist()
-            ]  # fmt: skip
+            ]
             combined = _combined(found, windows.combine)
             result.reference[first:last], result.alternative[first:last] = combined
             advance(last - first, "")
@@ -112,87 +110,65 @@ def _blocks(chrom: np.ndarray, begin: np.ndarray, shifts: int) -> Iterator[tuple
 
 
 def _score_block(
-    model: EnhancerModel,
-    genome: Genome,
-    *,
-    changes: Changes,
-    chrom: np.ndarray,
-    begin: np.ndarray,
-    windows: Windows,
+    model: EnhancerModel, genome: Genome, *, changes: Changes, begin: np.ndarray, windows: Windows
 ) -> Logits:
     """One block at one shift: what keeps its length is substituted in place, the rest gets windows of its own."""
     count, tasks = len(begin), len(model.tasks)
     result = Logits(np.empty((count, tasks), np.float32), np.empty((count, tasks), np.float32))
     added, gone = changes.added, changes.end - changes.start
-    for width in np.unique(added[added == gone]).tolist():
-        at = np.flatnonzero((added == gone) & (added == width))
-        some = _substituted(
-            model, genome, changes=changes.take(at), chrom=chrom[at], begin=begin[at], windows=windows
-        )  # fmt: skip
-        result.reference[at], result.alternative[at] = some
-    at = np.flatnonzero(added != gone)
-    if len(at):
-        some = _rebuilt(model, genome, changes=changes.take(at), chrom=chrom[at], begin=begin[at], windows=windows)
+    lengths = np.where(added == gone, added, -1)
+    for length in np.unique(lengths).tolist():
+        at = np.flatnonzero(lengths == length)
+        work = _rebuilt if length < 0 else _substituted
+        some = work(model, genome, changes=changes.take(at), begin=begin[at], windows=windows)
         result.reference[at], result.alternative[at] = some
     return result
 
 
 def _substituted(
-    model: EnhancerModel,
-    genome: Genome,
-    *,
-    changes: Changes,
-    chrom: np.ndarray,
-    begin: np.ndarray,
-    windows: Windows,
+    model: EnhancerModel, genome: Genome, *, changes: Changes, begin: np.ndarray, windows: Windows
 ) -> Logits:
     """Changes of one length that keep it: each reference window is computed once."""
     from encre.models.substitution import Substitutions, substituted_logits
 
-    row, place = _distinct(changes.chrom, begin)
-    codes, _ = genome.gather(chrom[row], begin[row], begin[row] + windows.width, pad="N")
-    what = Substitutions(place, changes.start - begin, changes.codes.reshape(len(begin), -1))
+    codes, row = _references(genome, changes, begin, windows.width)
+    what = Substitutions(row, changes.start - begin, changes.codes.reshape(len(begin), -1))
     reference, alternative = substituted_logits(
-        model,
-        codes.reshape(len(row), windows.width),
-        what,
-        both_strands=windows.both_strands,
-        precision=windows.precision,
+        model, codes, what, both_strands=windows.both_strands, precision=windows.precision
     )
-    return Logits(reference[place], alternative)
+    return Logits(reference[row], alternative)
 
 
 def _rebuilt(
-    model: EnhancerModel,
-    genome: Genome,
-    *,
-    changes: Changes,
-    chrom: np.ndarray,
-    begin: np.ndarray,
-    windows: Windows,
+    model: EnhancerModel, genome: Genome, *, changes: Changes, begin: np.ndarray, windows: Windows
 ) -> Logits:
     """Insertions and deletions: the mean of the two windows that keep the left or the right side in its place."""
     from encre.models.inference import predict_logits
 
-    row, place = _distinct(changes.chrom, begin)
     width = windows.width
-    codes, _ = genome.gather(chrom[row], begin[row], begin[row] + width, pad="N")
-    alternatives = [
-        anchored(changes, genome, chrom=chrom, begin=begin, width=width, anchor=anchor)
-        for anchor in ("left", "right")
-    ]
-    every = np.concatenate([codes, *(window.reshape(-1) for window in alternatives)])
-    offsets = np.arange(len(every) // width + 1, dtype=np.int64) * width
+    codes, row = _references(genome, changes, begin, width)
+    left, right = (anchored(changes, genome, begin=begin, width=width, anchor=side) for side in ("left", "right"))
+    every = np.concatenate([codes, left, right])
     logits = predict_logits(
-        model, every, offsets, both_strands=windows.both_strands, precision=windows.precision
-    )  # fmt: skip
-    left, right = logits[len(row) : len(row) + len(begin)], logits[len(row) + len(begin) :]
-    return Logits(logits[: len(row)][place], (left + right) / 2)
+        model,
+        every.reshape(-1),
+        np.arange(len(every) + 1, dtype=np.int64) * width,
+        both_strands=windows.both_strands,
+        precision=windows.precision,
+    )
+    reference, left_logits, right_logits = np.split(logits, [len(codes), len(codes) + len(left)])
+    return Logits(reference[row], (left_logits + right_logits) / 2)
 
 
-def anchored(
-    changes: Changes, genome: Genome, *, chrom: np.ndarray, begin: np.ndarray, width: int, anchor: str
-) -> np.ndarray:
+def _references(genome: Genome, changes: Changes, begin: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The different reference windows (R, W) of changes, and which of them each change (P,) has."""
+    first, row = distinct_windows(changes.chrom, begin)
+    start = begin[first]
+    codes, _ = genome.gather(names_of(changes.chrom[first], genome), start, start + width, pad="N")
+    return codes.reshape(len(first), width), row
+
+
+def anchored(changes: Changes, genome: Genome, *, begin: np.ndarray, width: int, anchor: str) -> np.ndarray:
     """The alternative windows of changes.
 
     Parameters
@@ -201,8 +177,6 @@ def anchored(
         P changes.
     genome
         Where the bases beside them come from.
-    chrom
-        (P,) names of their chromosomes.
     begin
         (P,) where the reference window begins.
     width
@@ -219,7 +193,7 @@ def anchored(
     added = changes.added
     grown = added - (changes.end - changes.start)
     margin = int(np.abs(grown).max(initial=0))
-    flat, _ = genome.gather(chrom, begin - margin, begin + width + margin, pad="N")
+    flat, _ = genome.gather(names_of(changes.chrom, genome), begin - margin, begin + width + margin, pad="N")
     around = flat.reshape(len(begin), width + 2 * margin)
     place = np.arange(width)
     # In the window's own positions: the first base that comes, and the first behind those.
@@ -234,7 +208,7 @@ def anchored(
     return result
 
 
-def _distinct(chrom: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_windows(chrom: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One row of each different window, in order of first use, and which of them each change (P,) has."""
     key = (chrom.astype(np.int64) << 40) + begin  # a window may begin before its chromosome: the key still differs
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)

@@ -23,7 +23,7 @@ from encre.predict.variant_background import (
     p_values,
     q_values,
 )
-from encre.predict.variant_checks import KINDS, Changes, Checked, check_variants
+from encre.predict.variant_checks import KINDS, Changes, Checked, check_variants, names_of
 from encre.predict.variant_inputs import VariantSource, read_saturation, read_variants
 from encre.predict.variant_windows import Logits, Windows, centred, score_changes
 from encre.progress import SILENT, Progress
@@ -273,10 +273,9 @@ def _logits(
 
 def _n_share(genome: Genome, changes: Changes, begin: np.ndarray, width: int) -> np.ndarray:
     """Share of each window (P,) that is N or lies off the chromosome."""
-    names = np.array(list(genome.lengths), dtype=object)[changes.chrom]
     limit = np.array(list(genome.lengths.values()))[changes.chrom]
     off = width - (np.minimum(begin + width, limit) - np.maximum(begin, 0))
-    return (genome.composition(names, begin, begin + width).unknown + off) / width
+    return (genome.composition(names_of(changes.chrom, genome), begin, begin + width).unknown + off) / width
 
 
 def _columns(model: Predictor, logits: Logits, *, p: np.ndarray | None, n_share: np.ndarray) -> dict[str, np.ndarray]:
