@@ -58,8 +58,10 @@ def test_every_base_of_a_region_has_the_window_centred_nearest(genome, window, s
 def test_words_become_intervals(genome, tmp_path):
     bed = tmp_path / "x.bed"
     bed.write_text("chrB\t10\t20\nchrA\t0\t5\n")
-    frame = read_scan_regions(["chrA", bed, "chrB:1-100"], genome)
-    assert frame.rows() == [("chrA", 0, 2_000), ("chrB", 10, 20), ("chrA", 0, 5), ("chrB", 0, 100)]
+    gff = tmp_path / "x.gff3"
+    gff.write_text("##gff-version 3\nchrA\t.\tenhancer\t11\t20\t.\t+\t.\tID=e1\n")
+    frame = read_scan_regions(["chrA", bed, gff, "chrB:1-100"], genome)
+    assert frame.rows() == [("chrA", 0, 2_000), ("chrB", 10, 20), ("chrA", 0, 5), ("chrA", 10, 20), ("chrB", 0, 100)]
     assert read_scan_regions("genome", genome)["chrom"].to_list() == ["chrA", "tiny", "chrB"]
 
 
@@ -89,5 +91,5 @@ def test_what_is_no_region_is_said(genome, word, error, said):
 
 
 def test_sequences_are_no_regions(genome, tmp_path):
-    with pytest.raises(FormatError, match="encre predict"):
+    with pytest.raises(FormatError, match="these are sequences, not intervals"):
         read_scan_regions(write_fasta(tmp_path / "x.fa", {"a": "ACGT"}), genome)

@@ -23,7 +23,8 @@ def add_to(app: typer.Typer) -> None:
 def scan(
     context: typer.Context,
     regions: Annotated[
-        list[str], typer.Argument(metavar="REGION...", help="chr22:1,000-2,000 (1-based), chr22, genome, or a BED.")
+        list[str],
+        typer.Argument(metavar="REGION...", help="chr22:1,001-2,000 (1-based), chr22, genome, a BED or GFF."),
     ],
     *,
     genome: Annotated[Path, typer.Option(metavar="FA", help="Genome (FASTA or 2bit).")],

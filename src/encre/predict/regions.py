@@ -49,10 +49,7 @@ def read_regions(path: str | Path, genome: Genome, *, width: int | None = None) 
         Naming the file and the line.
     """
     path = Path(path)
-    form = form_of(path)
-    if form == "fasta":
-        raise FormatError("these are sequences, not intervals", where=path, expected="BED, GFF, or region strings")
-    frame = _INTERVALS[form](path, genome)
+    frame = read_intervals(path, genome)
     region = pl.concat_str(pl.col("chrom"), pl.lit(":"), pl.col("start") + 1, pl.lit("-"), pl.col("end"))
     name = pl.when(pl.col("name").is_in(["", "."])).then(region).otherwise(pl.col("name"))
     if "feature" in frame.columns:
@@ -61,6 +58,18 @@ def read_regions(path: str | Path, genome: Genome, *, width: int | None = None) 
     start, end = frame["start"].to_numpy(), frame["end"].to_numpy()
     records = gather(genome, frame["chrom"].to_list(), start, end=end, width=width, names=names, source=str(path))
     return replace(records, peaks=_lines(path, frame["line"])) if "peak" in frame.columns else records
+
+
+def read_intervals(path: str | Path, genome: Genome) -> pl.DataFrame:
+    """The intervals of a file, without their bases: ``chrom``, ``start``, ``end`` (0-based half-open), ``name`` …
+
+    Parameters and errors are those of :func:`read_regions`.
+    """
+    path = Path(path)
+    form = form_of(path)
+    if form == "fasta":
+        raise FormatError("these are sequences, not intervals", where=path, expected="BED, GFF, or region strings")
+    return _INTERVALS[form](path, genome)
 
 
 def _bed(path: Path, genome: Genome) -> pl.DataFrame:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from encre.errors import FormatError, IntervalError, MissingFileError, nearest
+from encre.errors import IntervalError, MissingFileError, nearest
 from encre.genome.stretches import merged
-from encre.predict.inputs import form_of
+from encre.predict.regions import read_intervals
 
 if TYPE_CHECKING:
     from encre.genome.store import Genome
@@ -91,7 +91,8 @@ def read_scan_regions(regions: str | Path | Sequence[str | Path], genome: Genome
     Parameters
     ----------
     regions
-        ``"genome"``, chromosome names, 1-based inclusive regions (``"chr1:1,001-2,000"``) and BED files, one or many.
+        ``"genome"``, chromosome names, 1-based inclusive regions (``"chr1:1,001-2,000"``), and files of
+        intervals as :func:`encre.predict.regions.read_regions` takes them; one or many.
 
     Returns
     -------
@@ -106,25 +107,17 @@ def read_scan_regions(regions: str | Path | Sequence[str | Path], genome: Genome
     words = [regions] if isinstance(regions, str | Path) else list(regions)
     parts = [_read_word(str(word), genome) for word in words]
     if not parts:
-        raise IntervalError("there is no region to scan", remedy="Name a region, a chromosome, a BED, or 'genome'.")
+        raise IntervalError("there is no region to scan", remedy="Name a region, a chromosome, a file, or 'genome'.")
     return pl.concat(parts)
 
 
 def _read_word(word: str, genome: Genome) -> pl.DataFrame:
-    from encre.genome.bed import check_bounds, read_bed
+    from encre.genome.bed import check_bounds
     from encre.genome.intervals import Interval
 
     path = Path(word)
     if path.is_file():
-        if (form := form_of(path)) != "bed":
-            raise FormatError(
-                "a scan takes regions of a genome",
-                where=path,
-                expected="a BED or narrowPeak",
-                got={"fasta": "a FASTA", "table": "a table"}.get(form, form),
-                remedy="`encre predict` scores sequences.",
-            )
-        return read_bed(path, assembly=genome.assembly, lengths=genome.lengths).select("chrom", "start", "end")
+        return read_intervals(path, genome).select("chrom", pl.col("start", "end").cast(pl.Int64))
     if word == "genome":
         return _frame(genome.lengths)
     if (chrom := genome.name_of(word)) is not None:
@@ -133,7 +126,7 @@ def _read_word(word: str, genome: Genome) -> pl.DataFrame:
         raise MissingFileError(
             "this is no chromosome of the genome, no region, and no file",
             where=word,
-            remedy=f"Name a chromosome, a region such as chr1:1000-2000, a BED, or 'genome'. "
+            remedy=f"Name a chromosome, a region such as chr1:1000-2000, a file, or 'genome'. "
             f"{nearest(word, list(genome.lengths)[:30])}",
         )
     found = Interval.from_region(word)
