@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, FolderError
 from encre.genome.intervals import Interval
 from encre.genome.store import Genome
-from encre.genome.vcf import SUFFIXES, Definition, extended_header, new_header, with_info, write_vcf
+from encre.genome.vcf import SUFFIXES, Definition, Vcf, extended_header, new_header, with_info, write_vcf
 from encre.predict.outputs import with_model, write_table
 from encre.predict.variants import VariantScores
 from encre.sequence.alphabet import decode
 
 _TABLES = (".tsv", ".csv", ".parquet")
+_ROWS = 10_000  # alleles that are made text at a time
 _FIELDS = {
     "DL": ("delta_logit_", "delta logit of {} (alternative minus reference)"),
     "DP": ("delta_probability_", "difference of the calibrated probability of {}"),
@@ -107,36 +109,47 @@ def _write_vcf(scores: VariantScores, path: Path, genome: Genome) -> None:
     fields = info_fields([name for name in table.columns if table[name].null_count() < table.height])
     names = table["chrom"].unique(maintain_order=True).to_list()
     contigs = {name: genome.lengths[home] for name in names if (home := genome.name_of(name))}
-    definitions = list(fields.values())
-    made_by = f"##encre_model={scores.model}"
-    if vcf is None:
-        scored = _with_anchors(table.filter(pl.col("reason").is_null()), genome)
-        columns = scored.select("chrom", "pos", "id", "ref", "alt", info=_info(fields))
-        header = extended_header(new_header(), contigs, definitions, made_by)
-        write_vcf(
-            path,
-            header,
-            (f"{c}\t{p}\t{i or '.'}\t{r}\t{a}\t.\t.\t{t or '.'}" for c, p, i, r, a, t in columns.iter_rows()),
+    lines = vcf.header if vcf else new_header()
+    header = extended_header(lines, contigs, list(fields.values()), f"##encre_model={scores.model}")
+    write_vcf(path, header, _annotated(vcf, table, fields) if vcf else _new_records(table, fields, genome))
+
+
+def _annotated(vcf: Vcf, table: pl.DataFrame, fields: dict[str, Definition]) -> Iterator[str]:
+    """The records of a VCF, each with the values of its alleles; one without a scored allele stays as it is."""
+    ours = {definition.id for definition in fields.values()}
+    lines = vcf.records()
+    for part in _parts(table):
+        by_record = part.group_by("record", maintain_order=True).agg(
+            pl.col("reason").is_null().any().alias("any"), *(_text(column).str.join(",") for column in fields)
         )
-        return
-    by_record = table.group_by("record", maintain_order=True).agg(
-        pl.col("reason").is_null().any().alias("any"), *(_text(column).str.join(",") for column in fields)
-    )
-    texts = by_record.select(
-        pl.when("any").then(_joined({column: pl.col(column) for column in fields}, fields)).otherwise(pl.lit(""))
-    ).to_series()
-    ours = {definition.id for definition in definitions}
-    records = (with_info(line, text, ours) for (_, line), text in zip(vcf.records(), texts, strict=True))
-    write_vcf(path, extended_header(vcf.header, contigs, definitions, made_by), records)
+        text = _joined({column: pl.col(column) for column in fields}, fields)
+        for info in by_record.select(pl.when("any").then(text).otherwise(pl.lit("")))[:, 0]:
+            yield with_info(next(lines)[1], info, ours)
+
+
+def _new_records(table: pl.DataFrame, fields: dict[str, Definition], genome: Genome) -> Iterator[str]:
+    """A record a scored allele, for variants that came from a table or a BED."""
+    for part in _parts(table.filter(pl.col("reason").is_null())):
+        info = _joined({column: _text(column) for column in fields}, fields)
+        columns = _with_anchors(part, genome).select("chrom", "pos", "id", "ref", "alt", info.alias("info"))
+        for chrom, pos, name, ref, alt, text in columns.iter_rows():
+            yield f"{chrom}\t{pos}\t{name or '.'}\t{ref}\t{alt}\t.\t.\t{text or '.'}"
+
+
+def _parts(table: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Rows in order, some records at a time: their text takes many times the memory of their numbers."""
+    record = table["record"].to_numpy()
+    first = 0
+    while first < len(record):
+        last = min(first + _ROWS, len(record))
+        last = int(np.searchsorted(record, record[last - 1], side="right"))
+        yield table[first:last]
+        first = last
 
 
 def _text(column: str) -> pl.Expr:
     """Values as they stand in a VCF: six significant digits, a point where there is none."""
     return pl.col(column).round_sig_figs(6).cast(pl.String).fill_null(".")
-
-
-def _info(fields: dict[str, Definition]) -> pl.Expr:
-    return _joined({column: _text(column) for column in fields}, fields)
 
 
 def _joined(values: dict[str, pl.Expr], fields: dict[str, Definition]) -> pl.Expr:
