@@ -1,7 +1,7 @@
 """What every side of ``scoring.py`` computes on: one network, its run folder, a synthetic chromosome, variants.
 
 The network is the one that ``peers/network.py`` builds from plain modules: one-hot, convolutions of width 15, 5 and 5
-with 64, 128 and 128 features, pooled by 4 twice, the maximum over positions, ten tasks; 128,330 parameters.
+with 64, 128 and 128 features, pooled by 4 and by 2, the maximum over positions, ten tasks; 128,330 parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from encre.models.substitution import Substitutions, substituted_logits
 from encre.sequence.alphabet import decode, encode_many
 
 WINDOW = 512
-CNN = encre.CNNConfig(input="one_hot", channels=(64, 128, 128), kernel_sizes=(15, 5, 5), pools=(4, 4, 1))
+CNN = encre.CNNConfig(input="one_hot", channels=(64, 128, 128), kernel_sizes=(15, 5, 5), pools=(4, 2, 1))
 CHR22 = 50_818_468
 
 
