@@ -221,6 +221,7 @@ def test_bad_files_and_options(encre, given: Given) -> None:
     refused(path, *given.words, "--shifts", "9", kind="ConfigError", said=["central half"])
     refused(path, *given.words, "--region", "chr1", kind="IntervalError", said=["chr1"])
     (given.folder / "x.bed").write_text("chr1\t2990\t3010\n")
+    refused(given.folder / "x.bed", *given.words, kind="FormatError", said=["no column 'chrom'", "--saturate"])
     refused(given.folder / "x.bed", "--saturate", *given.words, kind="IntervalError", said=["line 1", "3,000"])
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from encre.cli.session import EPILOG, session_of
+from encre.cli.session import EPILOG, Session, session_of
+
+if TYPE_CHECKING:
+    from encre.genome.store import Genome
+    from encre.predict.predictor import Predictor
+    from encre.predict.variants import VariantScores
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,9 +50,8 @@ def variants(
     """
     from encre.files import open_existing
     from encre.predict.inputs import open_genome
-    from encre.predict.outputs import as_text, write_text
     from encre.predict.predictor import load
-    from encre.predict.variant_outputs import check_variant_output, for_people, not_scored, write_scores
+    from encre.predict.variant_outputs import check_variant_output
     from encre.predict.variants import VariantOptions, score
 
     session = session_of(context)
@@ -72,9 +76,19 @@ def variants(
     scores = score(predictor, source, opened, options=options, progress=session.progress)
     for line in scores.words:
         session.say(line)
+    _hand_over(session, scores, predictor=predictor, genome=opened, out=out)
+
+
+def _hand_over(
+    session: Session, scores: VariantScores, *, predictor: Predictor, genome: Genome, out: Path | None
+) -> None:
+    """Write the output file, or put the table on stdout; list apart what was not scored."""
+    from encre.predict.outputs import as_text, write_text
+    from encre.predict.variant_outputs import for_people, not_scored, write_scores
+
     summary = {"model": predictor.describe(), **scores.summary, "out": out}
     if out is not None:
-        summary["not_scored_file"] = write_scores(scores, out, opened)
+        summary["not_scored_file"] = write_scores(scores, out, genome)
         session.show(summary, lambda console: console.print(f"{scores.summary['scored']:,} alleles in {out}"))
         return
     table, apart = for_people(scores), not_scored(scores.table)

@@ -177,6 +177,7 @@ def _read_variant_table(path: Path) -> pl.DataFrame:
                 where=path,
                 expected=f"one of {', '.join(_SPELLINGS[wanted])} (any case; positions are 1-based)",
                 got=f"columns {', '.join(header[:20])}",
+                remedy="Name the column so; the bases of a BED are scored with --saturate.",
             )
     kinds = [Column(name, "int" if wanted == "pos" else "text") for wanted, name in found.items()]
     table = read_table(path, columns=kinds).rename({name: wanted for wanted, name in found.items()})
