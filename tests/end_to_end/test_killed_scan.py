@@ -94,3 +94,32 @@ def test_processes_of_torchrun_share_the_shards(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("heart.bw") == 1  # one process speaks
     assert content(out) == content(folder / "whole")
+
+
+MEASURED = """
+import pathlib, re, sys
+from encre.cli.main import run
+assert run(sys.argv[1:]) == 0
+print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_chromosome(folder, tmp_path):
+    """MiB at the peak for 4 Mb and for 60 Mb, the import of the genome (which is streamed as well) included."""
+    peaks = {}
+    piece = random_text(1_000_000, 1)
+    for millions in (4, 60):
+        write_fasta(tmp_path / "long.fa", {"chr1": piece * millions})
+        given = [*words(folder, tmp_path / f"{millions}")[3:-1], "1000", "-q"]
+        given[given.index("--genome") + 1] = str(tmp_path / "long.fa")
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, *given],
+            env=surroundings(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        peaks[millions] = int(done.stdout.split()[-1])
+    assert peaks[60] - peaks[4] < 20, peaks

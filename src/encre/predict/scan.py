@@ -153,6 +153,10 @@ def scan(
         plan, way, model=model.manifest.get("files", {}), genome=opened.digest, tasks=list(model.tasks.names)
     )
     with join_team() as team:
+        if config.engine == "ray" and team.world > 1:
+            raise ConfigError(
+                "torchrun and Ray both share a scan out", remedy="Leave out one: torchrun, or --engine ray."
+            )
         shards = ShardFolder(places.shards, facts)
         team.wait()  # nobody has finished, and removed the folder, before all have opened it
         todo = [number for number in team.mine(len(plan.shards)) if not shards.has(number)]
