@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -156,3 +157,14 @@ def test_other_trunks_take_what_is_possible_and_say_it(encre, folder: Path, tmp_
         shap = np.load(tmp_path / method / "shap.npz")["arr_0"]
         assert shap.shape == (2, 4, 100)
         assert np.abs(shap).max() > 0
+
+
+def test_a_full_disk_leaves_nothing(encre, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("encre.genome.bigwig.BigWigWriter.add", full)
+    done = encre(*words(folder, "peaks.bed", tmp_path / "out", "--task", "heart"))
+    assert done.code == 2
+    assert "the disk filled up while writing" in done.err
+    assert list(tmp_path.iterdir()) == []

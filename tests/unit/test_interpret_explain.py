@@ -163,6 +163,8 @@ def test_methods_and_settings_that_cannot_be_are_refused(model: Predictor):
         AttributionSettings("deeplift", shuffles=3)
     with pytest.raises(ConfigError, match="A limit goes with integrated_gradients, deeplift, shap"):
         AttributionSettings("gradient_x_input", limit=0.1)
+    with pytest.raises(ConfigError, match="computed in fp32"):
+        AttributionSettings("deeplift", precision="bf16")
     with pytest.raises(ConfigError, match="there is no task 'hart'"):
         attribute(model, planted(), tasks=["hart"])
     with pytest.raises(SequenceError, match="only N"):

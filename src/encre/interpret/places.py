@@ -17,8 +17,7 @@ from encre.genome.store import Genome
 from encre.interpret.attribution import Attributions
 from encre.interpret.windows import Windows
 from encre.predict.inputs import Records
-from encre.sequence.alphabet import decode
-from encre.shapes import N_CODE
+from encre.shapes import CODE_LETTERS, N_CODE
 
 #: Two windows further apart than this are summed up in arrays of their own.
 _GAP = 1 << 10
@@ -89,7 +88,7 @@ def base_table(found: Attributions) -> pl.DataFrame:
     columns: dict[str, object] = {"row": row, "name": pl.Series(places.name).gather(row)}
     if found.records.chrom is not None:
         columns |= {"chrom": pl.Series(places.chrom).gather(row), "start": places.start[row] + position}
-    columns |= {"position": position.astype(np.int32), "base": list(decode(found.windows.codes))}
+    columns |= {"position": position.astype(np.int32), "base": pl.Series(list(CODE_LETTERS)).gather(found.windows.codes)}
     values = np.concatenate([found.contributions(row) for row in range(len(found))], axis=1)
     return pl.DataFrame(columns | {f"contribution_{task}": values[k] for k, task in enumerate(found.tasks)})
 

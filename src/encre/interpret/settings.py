@@ -65,7 +65,7 @@ class AttributionSettings:
     seed
         Of the shuffles.
     precision
-        Of in silico mutagenesis: ``"fp32"``, ``"bf16"`` or ``"auto"``. Gradients are fp32 always.
+        Of in silico mutagenesis: ``"fp32"``, ``"bf16"`` or ``"auto"``; the other methods are fp32.
 
     Raises
     ------
@@ -86,6 +86,8 @@ class AttributionSettings:
             raise ConfigError(f"there is no method '{self.method}'", remedy=nearest(self.method, METHODS))
         if self.precision not in ("fp32", "bf16", "auto"):
             raise ConfigError("a precision is fp32, bf16 or auto", got=f"'{self.precision}'")
+        if self.precision != "fp32" and self.method != "ism":
+            raise ConfigError(f"{self.kind.title} is computed in fp32", got=f"'{self.precision}'")
         known = self.kind.references
         if self.reference is not None and self.reference not in known:
             raise ConfigError(
