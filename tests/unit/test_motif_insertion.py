@@ -11,9 +11,9 @@ import torch
 
 from encre.errors import SequenceError
 from encre.interpret.motif_insertion import (
+    Backgrounds,
     Insertion,
     given_backgrounds,
-    insertion_effects,
     marginal_effects,
     mean_interval,
     shuffled_backgrounds,
@@ -67,7 +67,7 @@ def test_marginalisation_equals_writing_the_motif_in(config):
     torch.manual_seed(0)
     model = build_model(config, tasks=motif_tasks())
     backgrounds, motifs = random_codes(6, 60), [encode("TGACTCAGC"), encode("GGAAG"), encode("GGAAT")]
-    found = marginal_effects(stub(model), backgrounds, motifs)
+    found = marginal_effects(Backgrounds(stub(model), backgrounds), motifs)
     for row, motif in enumerate(motifs):
         written = backgrounds.copy()
         start = (60 - len(motif)) // 2
@@ -80,7 +80,7 @@ def test_marginalisation_equals_writing_the_motif_in(config):
 
 def test_a_motif_raises_its_own_task_alone_and_a_too_wide_one_is_left_empty():
     found = marginal_effects(
-        stub(motif_model()), random_codes(20, 60), [encode(MOTIFS["heart"]), np.zeros(61, np.uint8)]
+        Backgrounds(stub(motif_model()), random_codes(20, 60)), [encode(MOTIFS["heart"]), np.zeros(61, np.uint8)]
     )
     assert found.low[0, 0] > 2
     assert abs(found.mean[0, 1]) < 0.6
@@ -90,8 +90,8 @@ def test_a_motif_raises_its_own_task_alone_and_a_too_wide_one_is_left_empty():
 def test_insertions_of_several_widths_keep_their_order():
     model, backgrounds = motif_model(), random_codes(4, 40)
     wide, narrow = Insertion(3, random_codes(4, 12, 1)), Insertion(20, random_codes(4, 5, 2))
-    both = insertion_effects(stub(model), backgrounds, [wide, narrow, wide])
-    alone = insertion_effects(stub(model), backgrounds, [narrow])
+    both = Backgrounds(stub(model), backgrounds).changes([wide, narrow, wide])
+    alone = Backgrounds(stub(model), backgrounds).changes([narrow])
     np.testing.assert_allclose(both[1], alone[0], atol=1e-5)
     np.testing.assert_array_equal(both[0], both[2])
 
@@ -144,7 +144,9 @@ NAMED = [NamedCodes(name, encode(text)) for name, text in MOTIFS.items()]
 
 def test_independent_motifs_show_no_effect_of_distance():
     model = stub(motif_model())
-    found = pair_spacing(model, random_codes(40, 80, 3), NAMED, gaps=(0, 2, 5, 9, 15, 25), tasks=("heart", "brain"))
+    found = pair_spacing(
+        Backgrounds(model, random_codes(40, 80, 3)), NAMED, gaps=(0, 2, 5, 9, 15, 25), tasks=("heart", "brain")
+    )
     assert len(found) == 3 * 2 * 2
     # Heart beside itself spells a site of its other strand (GCTGACTCA), which does make the distance 0 another thing.
     independent = [spacing for spacing in found if spacing.left != spacing.right]
@@ -154,7 +156,7 @@ def test_independent_motifs_show_no_effect_of_distance():
 
 def test_a_distance_that_matters_is_found_with_its_place():
     found = pair_spacing(
-        stub(spaced_model()), random_codes(20, 80), NAMED, gaps=(0, 2, 5, 9, 15, 25), tasks=("heart",)
+        Backgrounds(stub(spaced_model()), random_codes(20, 80)), NAMED, gaps=(0, 2, 5, 9, 15, 25), tasks=("heart",)
     )
     (hit,) = [spacing for spacing in found if spacing.matters]
     assert (hit.left, hit.right, hit.orientation) == ("heart", "brain", "same")
@@ -165,9 +167,14 @@ def test_a_distance_that_matters_is_found_with_its_place():
 
 
 def test_gaps_that_do_not_fit_are_left_out():
-    found = pair_spacing(stub(motif_model()), random_codes(5, 30), NAMED, gaps=(0, 5, 12, 40), tasks=("heart",))
+    found = pair_spacing(
+        Backgrounds(stub(motif_model()), random_codes(5, 30)), NAMED, gaps=(0, 5, 12, 40), tasks=("heart",)
+    )
     assert all(spacing.gaps.tolist() == [0, 5, 12] for spacing in found)
-    assert pair_spacing(stub(motif_model()), random_codes(5, 10), NAMED, gaps=(0, 5), tasks=("heart",)) == []
+    assert (
+        pair_spacing(Backgrounds(stub(motif_model()), random_codes(5, 10)), NAMED, gaps=(0, 5), tasks=("heart",))
+        == []
+    )
 
 
 def test_permutation_p_is_uniform_enough_and_finds_a_shift():

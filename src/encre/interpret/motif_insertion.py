@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -90,77 +91,64 @@ def given_backgrounds(records: Records, predictor: Predictor) -> np.ndarray:
     return records.codes[records.offsets[0] : records.offsets[-1]].reshape(len(records), -1)
 
 
-def insertion_effects(
-    predictor: Predictor,
-    backgrounds: np.ndarray,
-    insertions: Sequence[Insertion],
-    *,
-    precision: Precision = "fp32",
-    progress: Progress = SILENT,
-) -> np.ndarray:
-    """Change of the logits by each insertion in each background: (M, R, K) float32.
+@dataclass(frozen=True)
+class Backgrounds:
+    """Sequences that are otherwise left alone, and the model that reads them.
 
     Parameters
     ----------
     predictor
         The model.
-    backgrounds
-        (R, L) uint8.
-    insertions
-        M of them; all of one width are scored together.
-    precision
-        Of the model's arithmetic.
-    progress
-        Follows the sequences.
-    """
-    from encre.models.substitution import Substitutions, substituted_logits
-
-    count = len(backgrounds)
-    effect = np.empty((len(insertions), count, len(predictor.tasks)), np.float32)
-    widths = np.array([insertion.bases.shape[1] for insertion in insertions], np.int64)
-    with progress.track("insertions", len(insertions) * count, "seq") as advance:
-        for width in np.unique(widths):
-            at = np.flatnonzero(widths == width).tolist()
-            start = np.repeat([insertions[i].start for i in at], count)
-            bases = np.concatenate([insertions[i].bases for i in at])
-            changes = Substitutions(np.tile(np.arange(count), len(at)), start, bases)
-            reference, mutated = substituted_logits(predictor.model, backgrounds, changes, precision=precision)
-            effect[at] = mutated.reshape(len(at), count, -1) - reference[None]
-            advance(len(at) * count, "")
-    return effect
-
-
-def marginal_effects(
-    predictor: Predictor,
-    backgrounds: np.ndarray,
-    motifs: Sequence[np.ndarray],
-    *,
-    precision: Precision = "fp32",
-    progress: Progress = SILENT,
-) -> Effects:
-    """Mean effect of each motif in the middle of the backgrounds (marginalisation).
-
-    Parameters
-    ----------
-    predictor
-        The model.
-    backgrounds
+    codes
         (R, L) uint8, R at least 3.
-    motifs
-        Codes (w,) of each.
     precision
         Of the model's arithmetic.
     progress
         Follows the sequences.
     """
-    length = backgrounds.shape[1]
-    fitting = [i for i, motif in enumerate(motifs) if len(motif) <= length]
+
+    predictor: Predictor
+    codes: np.ndarray
+    precision: Precision = "fp32"
+    progress: Progress = SILENT
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def length(self) -> int:
+        """Bases of each, L."""
+        return self.codes.shape[1]
+
+    def changes(self, insertions: Sequence[Insertion]) -> np.ndarray:
+        """Change of the logits by each of M insertions in each background: (M, R, K) float32."""
+        from encre.models.substitution import Substitutions, substituted_logits
+
+        model, count = self.predictor.model, len(self)
+        change = np.empty((len(insertions), count, len(self.predictor.tasks)), np.float32)
+        widths = np.array([insertion.bases.shape[1] for insertion in insertions], np.int64)
+        with self.progress.track("insertions", len(insertions) * count, "seq") as advance:
+            for width in np.unique(widths):  # all of one width are scored together
+                at = np.flatnonzero(widths == width).tolist()
+                start = np.repeat([insertions[i].start for i in at], count)
+                bases = np.concatenate([insertions[i].bases for i in at])
+                put = Substitutions(np.tile(np.arange(count), len(at)), start, bases)
+                reference, mutated = substituted_logits(model, self.codes, put, precision=self.precision)
+                change[at] = mutated.reshape(len(at), count, -1) - reference[None]
+                advance(len(at) * count, "")
+        return change
+
+
+def marginal_effects(backgrounds: Backgrounds, motifs: Sequence[np.ndarray]) -> Effects:
+    """Mean effect of each motif, codes (w,), in the middle of the backgrounds (marginalisation)."""
+    fitting = [i for i, motif in enumerate(motifs) if len(motif) <= backgrounds.length]
     insertions = [
-        Insertion((length - len(motifs[i])) // 2, np.tile(motifs[i], (len(backgrounds), 1))) for i in fitting
+        Insertion((backgrounds.length - len(motifs[i])) // 2, np.tile(motifs[i], (len(backgrounds), 1)))
+        for i in fitting
     ]
-    effect = insertion_effects(predictor, backgrounds, insertions, precision=precision, progress=progress)
-    found = np.full((3, len(motifs), len(predictor.tasks)), np.nan)
-    found[:, fitting] = mean_interval(effect, axis=1)
+    found = np.full((3, len(motifs), len(backgrounds.predictor.tasks)), np.nan)
+    if fitting:
+        found[:, fitting] = mean_interval(backgrounds.changes(insertions), axis=1)
     return Effects(*found)
 
 

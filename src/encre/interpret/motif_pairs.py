@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from encre.interpret.motif_insertion import Insertion, insertion_effects, mean_interval
+from encre.interpret.motif_insertion import Backgrounds, Insertion, mean_interval
 from encre.interpret.motif_names import benjamini_hochberg
-from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
 from encre.sequence.alphabet import reverse_complement
-
-if TYPE_CHECKING:
-    from encre.models.device import Precision
-    from encre.predict.predictor import Predictor
 
 Orientation = Literal["same", "opposite"]
 ORIENTATIONS: tuple[Orientation, ...] = ("same", "opposite")
@@ -92,24 +87,19 @@ class Spacing:
 
 
 def pair_spacing(
-    predictor: Predictor,
-    backgrounds: np.ndarray,
+    backgrounds: Backgrounds,
     motifs: Sequence[NamedCodes],
     *,
     gaps: Sequence[int],
     tasks: Sequence[str],
     seed: int = 0,
-    precision: Precision = "fp32",
-    progress: Progress = SILENT,
 ) -> list[Spacing]:
     """Insert every pair of motifs (each with itself, too) at every gap that fits, in both orientations.
 
     Parameters
     ----------
-    predictor
-        The model.
     backgrounds
-        (R, L) uint8.
+        Where to.
     motifs
         The first of a pair stands at one place; the second lies behind it at each gap.
     gaps
@@ -118,28 +108,34 @@ def pair_spacing(
         Names.
     seed
         Of the permutations.
-    precision, progress
-        As elsewhere.
     """
     pairs = [(a, b) for i, a in enumerate(motifs) for b in motifs[i:]]
-    plan = _Plan(backgrounds)
+    plan = _Plan(backgrounds.codes)
     arranged = [_arrange(plan, a, b, gaps=gaps, orientation=o) for a, b in pairs for o in ORIENTATIONS]
-    effect = insertion_effects(predictor, backgrounds, plan.insertions, precision=precision, progress=progress)
-    columns = [predictor.tasks.index(task) for task in tasks]
-    found = []
-    for place in arranged:
-        if len(place.gaps) < 2:
-            continue
-        both = effect[place.both][:, :, columns]
-        beyond = both - effect[place.left][:, :, columns] - effect[place.right][:, :, columns]
-        beyond = np.round(beyond / _NOISE) * _NOISE
-        mean, low, high = mean_interval(beyond, axis=1)
-        for k, task in enumerate(tasks):
-            rng = stream(seed, "motifs", "spacing", place.names[0], place.names[1], place.orientation, task)
-            p = permutation_p(beyond[:, :, k], rng)
-            values = (mean[:, k], low[:, k], high[:, k], both[:, :, k].mean(axis=1, dtype=np.float64))
-            found.append(Spacing(*place.names, place.orientation, task, np.array(place.gaps), *values, p, p))
-    return _corrected(found)
+    if not plan.insertions:
+        return []
+    change = backgrounds.changes(plan.insertions)
+    column = {task: backgrounds.predictor.tasks.index(task) for task in tasks}
+    return _corrected(
+        [
+            _spacing(place, change[:, :, k], task, seed=seed)
+            for place in arranged
+            if len(place.gaps) > 1
+            for task, k in column.items()
+        ]
+    )
+
+
+def _spacing(place: _Arrangement, change: np.ndarray, task: str, *, seed: int) -> Spacing:
+    """What one arrangement says of one task; ``change`` is (M, R), of all insertions of the plan."""
+    both = change[place.both]
+    beyond = both - change[place.left] - change[place.right]
+    beyond = np.round(beyond / _NOISE) * _NOISE
+    mean, low, high = mean_interval(beyond, axis=1)
+    rng = stream(seed, "motifs", "spacing", *place.names, place.orientation, task)
+    p = permutation_p(beyond, rng)
+    together = both.mean(axis=1, dtype=np.float64)
+    return Spacing(*place.names, place.orientation, task, np.array(place.gaps), mean, low, high, together, p, p)
 
 
 def permutation_p(values: np.ndarray, rng: np.random.Generator, *, permutations: int = PERMUTATIONS) -> float:

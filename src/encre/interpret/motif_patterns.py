@@ -126,9 +126,11 @@ def _modisco(
     core, precompile, tfmodisco = (extra(f"modiscolite.{name}") for name in ("core", "precompile", "tfmodisco"))
     extra("leidenalg")
     precompile.start()  # else its kernels are compiled again in every process
-    # Patterns grow over the ends of their seqlets, and TF-MoDISco drops what then leaves its sequence: give it room.
+    # Patterns grow over the ends of their seqlets, and TF-MoDISco drops what then leaves its sequence: give it room,
+    # of unknown bases, which are a quarter of each, since it divides by their sum.
     room = ((0, 0), (seqlets.width, seqlets.width), (0, 0))
     one_hot = np.pad(contributions.one_hot, room)
+    one_hot[one_hot.sum(axis=2) == 0] = 0.25
     hypothetical = np.pad(contributions.hypothetical[task], room)
     tracks = core.TrackSet(one_hot=one_hot, contrib_scores=one_hot * hypothetical, hypothetical_contribs=hypothetical)
     windows = [
@@ -152,8 +154,6 @@ def _pattern(name: str, task: str, sign: int, *, modisco: Any) -> Pattern:
     pwm = np.asarray(modisco.sequence, np.float64)
     contribution = np.asarray(modisco.contrib_scores, np.float64)
     first, last = _trimmed(contribution)
-    known = pwm.sum(axis=1, keepdims=True)
-    pwm = np.where(known > 0, pwm / np.maximum(known, 1e-9), 0.25)
     motif = Motif(name, pwm[first:last], sites=float(len(modisco.seqlets)))
     return Pattern(name, task, sign, motif, contribution[first:last], len(modisco.seqlets))
 

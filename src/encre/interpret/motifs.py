@@ -15,7 +15,7 @@ import polars as pl
 from encre.errors import ConfigError
 from encre.interpret import motif_hits, motif_insertion
 from encre.interpret.motif_contributions import Contributions, attributed, middles
-from encre.interpret.motif_insertion import Effects
+from encre.interpret.motif_insertion import Backgrounds, Effects, marginal_effects
 from encre.interpret.motif_names import SMALL_DATABASE, Match, match_patterns
 from encre.interpret.motif_pairs import NamedCodes, Spacing, pair_spacing
 from encre.interpret.motif_patterns import Pattern, SeqletCounts, alike, find_patterns
@@ -27,7 +27,6 @@ from encre.reproducibility import stream
 from encre.sequence.meme import Motif
 
 if TYPE_CHECKING:
-    from encre.models.device import Precision
     from encre.predict.predictor import Predictor
 
 
@@ -150,44 +149,47 @@ def find_motifs(
 
     Raises
     ------
-    MissingExtraError
-        Without the extra ``interpret``; before any work.
-    ConfigError
-        For a task that the model lacks.
-    SequenceError
-        For sequences that the model cannot read.
+    MissingExtraError, ConfigError, SequenceError
+        Without the extra ``interpret``; for a task that the model lacks; for sequences that it cannot read.
     """
     check_extras()
     settings = settings or MotifSettings()
     how = how or AttributionSettings(seed=settings.seed)
     contributions, notes = _explained(predictor, inputs, tasks=tasks, settings=settings, how=how, progress=progress)
+    motifs, counts = _patterns(contributions, inputs.database, settings, progress)
+    if motifs and 0 < len(inputs.database) < SMALL_DATABASE:
+        notes.append(f"Names hang on what else the database holds: {len(inputs.database)} motifs are few.")
+    hits, motifs = _hits(contributions, motifs, inputs.database, settings)
+    codes = _background_codes(predictor, inputs, contributions, settings)
+    backgrounds = Backgrounds(predictor, codes, how.precision, progress)
+    chosen = [NamedCodes(m.title, m.pattern.motif.codes) for m in representatives(motifs, settings.pair_motifs)]
+    explained = list(contributions.hypothetical)
+    known = [motif.codes for motif in inputs.database] if settings.marginalise_database else None
+    return Motifs(
+        motifs=motifs,
+        counts=counts,
+        effects=marginal_effects(backgrounds, [motif.pattern.motif.codes for motif in motifs]),
+        database=inputs.database,
+        database_effects=marginal_effects(backgrounds, known) if known is not None else None,
+        spacing=pair_spacing(backgrounds, chosen, gaps=settings.gaps, tasks=explained, seed=settings.seed),
+        hits=hits,
+        notes=notes,
+        sequences=len(contributions.codes),
+        tasks=explained,
+        method="given" if inputs.contributions is not None else how.method,
+    )
+
+
+def _patterns(
+    contributions: Contributions, database: Sequence[Motif], settings: MotifSettings, progress: Progress
+) -> tuple[list[FoundMotif], list[SeqletCounts]]:
+    """Named patterns of every task, and the counts of its seqlets."""
     patterns, counts = [], []
     for task in contributions.hypothetical:
         found, counted = find_patterns(contributions, task, settings, progress=progress)
         patterns += found
         counts.append(counted)
-    motifs = name_patterns(patterns, inputs.database, q=settings.name_q)
-    if patterns and 0 < len(inputs.database) < SMALL_DATABASE:
-        notes.append(
-            f"The database holds {len(inputs.database)} motifs: with fewer than {SMALL_DATABASE}, p-values of names "
-            "hang on which they are."
-        )
-    hits, motifs = _hits(contributions, motifs, inputs.database, settings)
-    inserted = _Inserted(predictor, _backgrounds(predictor, inputs, contributions, settings), how.precision, progress)
-    database = inserted.effects([motif.codes for motif in inputs.database]) if settings.marginalise_database else None
-    return Motifs(
-        motifs=motifs,
-        counts=counts,
-        effects=inserted.effects([motif.pattern.motif.codes for motif in motifs]),
-        database=inputs.database,
-        database_effects=database,
-        spacing=inserted.spacing(motifs, list(contributions.hypothetical), settings),
-        hits=hits,
-        notes=notes,
-        sequences=len(contributions.codes),
-        tasks=list(contributions.hypothetical),
-        method="given" if inputs.contributions is not None else how.method,
-    )
+    return name_patterns(patterns, database, q=settings.name_q), counts
 
 
 def name_patterns(patterns: Sequence[Pattern], database: Sequence[Motif], *, q: float) -> list[FoundMotif]:
@@ -271,30 +273,11 @@ def _hits(
     return placed.hstack(table.drop("row", "start", "end")), motifs
 
 
-def _backgrounds(
+def _background_codes(
     predictor: Predictor, inputs: MotifInputs, contributions: Contributions, settings: MotifSettings
 ) -> np.ndarray:
+    """(R, L) uint8: those that were given, or shuffles."""
     if inputs.backgrounds is not None:
         return motif_insertion.given_backgrounds(inputs.backgrounds, predictor)
     rng = stream(settings.seed, "motifs", "backgrounds")
     return motif_insertion.shuffled_backgrounds(contributions.codes, settings.backgrounds, rng)
-
-
-@dataclass(frozen=True)
-class _Inserted:
-    """One set of backgrounds, and what is inserted into it."""
-
-    predictor: Predictor
-    backgrounds: np.ndarray
-    precision: Precision
-    progress: Progress
-
-    def effects(self, motifs: Sequence[np.ndarray]) -> Effects:
-        how = {"precision": self.precision, "progress": self.progress}
-        return motif_insertion.marginal_effects(self.predictor, self.backgrounds, motifs, **how)
-
-    def spacing(self, motifs: Sequence[FoundMotif], tasks: Sequence[str], settings: MotifSettings) -> list[Spacing]:
-        chosen = representatives(motifs, settings.pair_motifs)
-        pairs = [NamedCodes(motif.title, motif.pattern.motif.codes) for motif in chosen]
-        how = {"precision": self.precision, "progress": self.progress, "seed": settings.seed}
-        return pair_spacing(self.predictor, self.backgrounds, pairs, gaps=settings.gaps, tasks=tasks, **how)
