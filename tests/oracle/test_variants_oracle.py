@@ -17,6 +17,7 @@ from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.model import build_model
 from encre.models.transformer import TransformerConfig
+from encre.predict import variant_windows
 from encre.predict.predictor import Predictor, load
 from encre.predict.variant_background import q_values
 from encre.predict.variants import VariantOptions, score_variants
@@ -119,7 +120,7 @@ def alleles(dna: dict[str, str]) -> list[tuple[str, int, str, str]]:
         found.append((chrom, pos, ref, ref + "".join(rng.choice(list("ACGT"), int(rng.integers(1, 9))))))
         long = text[pos - 1 : pos + 4]
         found += [(chrom, pos, long, long[0]), (chrom, pos, long, "CAT")] if "N" not in long else []
-    return [row for row in found if row[2] != row[3]]
+    return [found[i] for i in rng.permutation(len(found)) if found[i][2] != found[i][3]]
 
 
 def write_table(path: Path, rows: list[tuple[str, int, str, str]]) -> Path:
@@ -174,6 +175,19 @@ def test_saturation_equals_substituted_strings(trunk: str, dna: dict[str, str], 
         assert window[at - begin] == row["ref"]
         reference, alternative = logits(model, [window, changed])
         np.testing.assert_allclose(delta, alternative - reference, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [PLAIN, VariantOptions(background=20, shifts=1)], ids=["plain", "shifts"])
+def test_the_size_of_a_block_does_not_matter(
+    options: VariantOptions, dna: dict[str, str], genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model, path = predictor("cnn_kmer", tmp_path), write_table(tmp_path / "x.tsv", alleles(dna))
+    whole = score_variants(model, path, genome, options=options)
+    monkeypatch.setattr(variant_windows, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(variant_windows, "_BLOCK_CHANGES", 7)
+    parts = score_variants(model, path, genome, options=options)
+    assert whole.select("pos", "ref", "alt", "kind").equals(parts.select("pos", "ref", "alt", "kind"))
+    np.testing.assert_allclose(read(whole, "delta_logit"), read(parts, "delta_logit"), atol=1e-5)
 
 
 def test_random_changes_do_not_move_the_scores(dna: dict[str, str], genome: Genome, tmp_path: Path):

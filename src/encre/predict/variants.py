@@ -136,7 +136,11 @@ class VariantScores:
         several = known["multi_allelic_records"]
         multiple = f" ({several:,} with several alleles)" if several else ""
         what = f"{known['alleles']:,} alleles of {known['records']:,} records{multiple}"
-        lines = [f"{what}; scored {known['scored']:,}: {kinds or 'none'}."]
+        where = "each variant in the central half" if self.source.window is not None else "the variant in the middle"
+        lines = [
+            f"{what}; scored {known['scored']:,}: {kinds or 'none'}.",
+            f"Windows of {known['window']:,} bp, {where}.",
+        ]
         lines += [f"Not scored, {count:,}: {reason}." for reason, count in known["not_scored"].items()]
         if count := known.get("bases_without_variant"):
             lines.append(f"{count:,} bases N have no variant.")
@@ -234,9 +238,8 @@ def score(
     shares = _n_share(genome, checked.changes, begin, width)
     columns = _columns(model, logits, p=p if options.background else None, n_share=shares)
     table = _with_columns(checked, columns)
-    summary = _summary(
-        checked, source, groups=groups, background=background, compared=options.background > 0, n_share=shares
-    )
+    counts = _counts(checked, source, groups=groups, background=background, n_share=shares)
+    summary = {"window": width, "p_values": options.background > 0, **counts}
     return VariantScores(table, source, model.name, summary)
 
 
@@ -309,14 +312,8 @@ def _with_columns(checked: Checked, columns: dict[str, np.ndarray]) -> pl.DataFr
     return whole.select(*first, pl.exclude(first))
 
 
-def _summary(
-    checked: Checked,
-    source: VariantSource,
-    *,
-    groups: np.ndarray,
-    background: Background | None,
-    compared: bool,
-    n_share: np.ndarray,
+def _counts(
+    checked: Checked, source: VariantSource, *, groups: np.ndarray, background: Background | None, n_share: np.ndarray
 ) -> dict[str, Any]:
     counts = np.bincount(checked.changes.kind, minlength=len(KINDS))
     records = source.table["record"].n_unique()
@@ -329,7 +326,6 @@ def _summary(
         "kinds": {name: int(count) for name, count in zip(KINDS, counts, strict=True) if count},
         "not_scored": checked.reasons,
         "windows_with_n": int((n_share > 0).sum()),
-        "p_values": compared,
     }
     if source.window is not None:
         found["bases_without_variant"] = source.unknown
