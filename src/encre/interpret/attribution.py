@@ -12,6 +12,7 @@ from encre.errors import SequenceError
 from encre.interpret.settings import AttributionSettings, ConvergenceError, check_method
 from encre.interpret.windows import Windows, windows_of
 from encre.predict.inputs import Records
+from encre.predict.policy import news
 from encre.predict.scores import Scores, Scoring
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
@@ -161,10 +162,27 @@ def attribute(
     if not isinstance(sequences, Records):
         sequences = Records.from_sequences([sequences] if isinstance(sequences, str) else sequences)
     check_method(model.model, settings.method)
-    scores = model.score(sequences, Scoring(), progress=progress)
+    scores = score_first(model, sequences, progress=progress)
     found = attribute_scored(model, scores, settings, tasks=tasks, progress=progress)
     refuse_unconverged(found)
     return found
+
+
+def score_first(
+    model: Predictor, records: Records, *, skip_unscorable: bool = False, progress: Progress = SILENT
+) -> Scores:
+    """Score records: refuses those that cannot be explained either, or lists them apart, and says what is special."""
+    scores = model.score(records, Scoring(skip_unscorable=skip_unscorable))
+    counts, least = scores.counts, int(model.manifest["sequence"].get("min_length") or 0)
+    said = news(counts._replace(tiled=0), window=model.window, trained_from=least, combine="mean")
+    if counts.tiled:
+        said.append(
+            f"{counts.tiled:,} of {counts.scored:,} sequences are longer than the model's {model.window:,} bp: each "
+            "is covered by windows that overlap by half, and every window is a row of its own."
+        )
+    for line in said:
+        progress.say(line)
+    return scores
 
 
 def attribute_scored(

@@ -12,13 +12,13 @@ import polars as pl
 
 from encre.files import refuse_occupied, staged_folder, write_json
 from encre.interpret.arrays import hypothetical_array, sequence_array, write_npz
-from encre.interpret.attribution import Attributions, attribute_scored, refuse_unconverged
+from encre.interpret.attribution import Attributions, attribute_scored, refuse_unconverged, score_first
 from encre.interpret.logos import check_logos, check_region, draw_logos, in_region, strongest
 from encre.interpret.places import base_table, places_of, window_table, write_bigwig
 from encre.interpret.settings import AttributionSettings, check_method
 from encre.interpret.windows import windows_of
 from encre.predict.outputs import write_table
-from encre.predict.scores import Scores, Scoring
+from encre.predict.scores import Scores
 from encre.progress import SILENT, Progress
 from encre.reproducibility import provenance
 
@@ -101,7 +101,7 @@ def explain(
     """
     asked = asked or Explanation()
     asked.check(model, out)
-    scores = model.score(records, Scoring(skip_unscorable=asked.skip_unscorable), progress=progress)
+    scores = score_first(model, records, skip_unscorable=asked.skip_unscorable, progress=progress)
     places = places_of(scores.records, windows_of(scores.records, model.window)[0])
     for region in asked.logo_regions:
         places.find(region)

@@ -17,6 +17,7 @@ from encre.genome.store import Genome
 from encre.interpret.attribution import Attributions
 from encre.interpret.windows import Windows
 from encre.predict.inputs import Records
+from encre.sequence.alphabet import n_share
 from encre.shapes import CODE_LETTERS, N_CODE
 
 #: Two windows further apart than this are summed up in arrays of their own.
@@ -88,21 +89,25 @@ def base_table(found: Attributions) -> pl.DataFrame:
     columns: dict[str, object] = {"row": row, "name": pl.Series(places.name).gather(row)}
     if found.records.chrom is not None:
         columns |= {"chrom": pl.Series(places.chrom).gather(row), "start": places.start[row] + position}
-    columns |= {"position": position.astype(np.int32), "base": pl.Series(list(CODE_LETTERS)).gather(found.windows.codes)}
+    columns |= {
+        "position": position.astype(np.int32),
+        "base": pl.Series(list(CODE_LETTERS)).gather(found.windows.codes),
+    }
     values = np.concatenate([found.contributions(row) for row in range(len(found))], axis=1)
     return pl.DataFrame(columns | {f"contribution_{task}": values[k] for k, task in enumerate(found.tasks)})
 
 
 def window_table(found: Attributions) -> pl.DataFrame:
     """One row a window: ``row`` (of the arrays), ``name``, ``chrom`` where known, ``start`` and ``end`` (0-based
-    half-open, on the chromosome or in the sequence), ``length``; of each task its logit, the sum of contributions
-    and, where there is a reference, the difference from it and the completeness error.
+    half-open, on the chromosome or in the sequence), ``length``, ``n_share``; of each task its logit, the sum of
+    contributions and, where there is a reference, the difference from it and the completeness error.
     """
     places = places_of(found.records, found.windows)
     columns: dict[str, object] = {"row": np.arange(len(found)), "name": places.name}
     if found.records.chrom is not None:
         columns["chrom"] = places.chrom
     columns |= {"start": places.start, "end": places.end, "length": found.windows.length}
+    columns["n_share"] = n_share(found.windows.codes, found.windows.offsets)
     sums = np.array([found.contributions(row).sum(axis=1, dtype=np.float64) for row in range(len(found))])
     for k, task in enumerate(found.tasks):
         columns |= {f"logit_{task}": found.logits[:, k], f"sum_{task}": sums[:, k]}
