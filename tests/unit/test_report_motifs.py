@@ -38,6 +38,7 @@ def motif_values(*, matters: bool = True, motifs: int = 1) -> dict:
     }
     return {
         "format": {"kind": "motifs", "version": 1}, "model": {"tasks": list(TASKS.names)}, "sequences": 400,
+        "tasks": ["enhancer"],
         "database": "JASPAR.meme", "motifs": [one] * motifs, "seqlets": [counts], "notes": [], "spacing": [spacing],
     }  # fmt: skip
 
@@ -65,6 +66,7 @@ def test_the_table_stands_there_with_logos_names_and_effects(run):
     assert page.count('id="glyph-A"') == 1
     assert 'href="#motifs"' in page
     assert "JUN and GATA (same strand), enhancer: distance matters" in text
+    assert "In 1 of 1 combinations of pair, orientation and task it does" in text
     assert "<i>JUN" not in page  # what a file says cannot break the page
 
 

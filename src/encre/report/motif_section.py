@@ -28,7 +28,8 @@ def motif_sections(views: Sequence[RunView]) -> dict[str, Any]:
 
 def _section(view: RunView) -> dict[str, Any]:
     found = view.motifs
-    motifs, tasks = found["motifs"], found["model"]["tasks"]
+    motifs, looked_at = found["motifs"], found["tasks"]
+    tasks = [*looked_at, *(task for task in found["model"]["tasks"] if task not in looked_at)]
     most = max((abs(e["mean"]) for m in motifs for e in m["effects"].values() if e["mean"] is not None), default=1.0)
     return {
         "label": view.label,
