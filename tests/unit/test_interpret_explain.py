@@ -150,6 +150,8 @@ def test_a_broken_sum_is_seen(model: Predictor):
     wrong = Attributions(**{**vars(found), "error": found.error + 1.0})
     with pytest.raises(ConvergenceError, match="DeepLIFT does not converge"):
         refuse_unconverged(wrong)
+    nothing = Attributions(**{**vars(found), "error": found.error * np.nan})
+    assert nothing.unconverged.tolist() == [0]
 
 
 def test_methods_and_settings_that_cannot_be_are_refused(model: Predictor):
@@ -163,6 +165,8 @@ def test_methods_and_settings_that_cannot_be_are_refused(model: Predictor):
         AttributionSettings("deeplift", shuffles=3)
     with pytest.raises(ConfigError, match="A limit goes with integrated_gradients, deeplift, shap"):
         AttributionSettings("gradient_x_input", limit=0.1)
+    with pytest.raises(ConfigError, match="the method is named twice"):
+        attribute(model, planted(), method="shap", settings=AttributionSettings("deeplift"))
     with pytest.raises(ConfigError, match="computed in fp32"):
         AttributionSettings("deeplift", precision="bf16")
     with pytest.raises(ConfigError, match="there is no task 'hart'"):

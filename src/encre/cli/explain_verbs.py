@@ -69,8 +69,9 @@ def explain(
     for line in predictor.introduction:
         session.say(line)
     progress = session.progress
-    opened = genome and open_genome(genome, assembly=assembly, why="regions", progress=progress)
-    records = read_inputs(source, genome=opened, width=predictor.region_width, progress=progress)
+    width = predictor.region_width
+    records = read_inputs(source, genome=genome, assembly=assembly, width=width, progress=progress)
+    opened = None if records.chrom is None else open_genome(genome, assembly=assembly, why="", progress=progress)
     summary = go(predictor, records, out, asked=asked, genome=opened, progress=progress)
     what = f"{summary['windows']:,} windows of {summary['rows']:,} rows in {out}"
     session.show(summary | {"out": str(out)}, lambda console: console.print("\n".join([what, *summary["words"]])))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from encre.errors import SequenceError
+from encre.errors import ConfigError, SequenceError
 from encre.interpret.settings import AttributionSettings, ConvergenceError, check_method
 from encre.interpret.windows import Windows, windows_of
 from encre.predict.inputs import Records
@@ -122,14 +122,14 @@ class Attributions:
         limit = self.settings.largest_error
         if limit is None:
             return np.empty(0, np.int64)
-        return np.flatnonzero((self.error > allowed(limit, self.difference)).any(axis=1))
+        return np.flatnonzero(~(self.error <= allowed(limit, self.difference)).all(axis=1))  # NaN is no convergence
 
 
 def attribute(
     model: Predictor,
     sequences: Records | Iterable[str] | str,
     *,
-    method: str = "ism",
+    method: str | None = None,
     tasks: Sequence[str] | None = None,
     settings: AttributionSettings | None = None,
     progress: Progress = SILENT,
@@ -143,11 +143,11 @@ def attribute(
     sequences
         Strings, one string, or records of :func:`encre.predict.inputs.read_inputs`.
     method
-        ``"ism"``, ``"gradient_x_input"``, ``"integrated_gradients"``, ``"deeplift"`` or ``"shap"``.
+        ``"ism"`` (unless told), ``"gradient_x_input"``, ``"integrated_gradients"``, ``"deeplift"`` or ``"shap"``.
     tasks
         Names; None for all.
     settings
-        Everything else; its method counts when it is given.
+        Everything else; its method must be the one that is named, if one is.
 
     Raises
     ------
@@ -158,7 +158,9 @@ def attribute(
     SequenceError
         When a sequence cannot be scored.
     """
-    settings = settings or AttributionSettings(method)
+    settings = settings or AttributionSettings(method or "ism")
+    if method not in (None, settings.method):
+        raise ConfigError("the method is named twice", got=f"'{method}', and '{settings.method}' in the settings")
     if not isinstance(sequences, Records):
         sequences = Records.from_sequences([sequences] if isinstance(sequences, str) else sequences)
     check_method(model.model, settings.method)

@@ -110,8 +110,8 @@ def integrated_gradients(model: EnhancerModel, pairs: Pairs, *, limit: float, mo
     while True:
         sums[rows] += _along_the_line(model, pairs, rows, places=places)
         found = found._replace(values=(sums / steps[:, None, None, None, None]).astype(np.float32))
-        wrong = found.errors(pairs) > allowed(limit, found.difference)
-        rows = np.flatnonzero(wrong.any(axis=1) & (2 * steps <= most))
+        right = found.errors(pairs) <= allowed(limit, found.difference)
+        rows = np.flatnonzero(~right.all(axis=1) & (2 * steps <= most))
         if not len(rows):
             return found
         before = int(steps[rows[0]])  # those that go on have all been doubled equally often
