@@ -176,6 +176,33 @@ def test_hits_of_regions_are_a_bed_on_the_genome(planted, encre, tmp_path):
     assert all(0 <= int(row[4]) <= 1000 for row in rows)
 
 
+def test_every_database_motif_can_be_inserted_into_given_backgrounds(planted, encre, tmp_path):
+    few, others = tmp_path / "few.fa", tmp_path / "others.fa"
+    few.write_text("".join(planted.fasta.read_text().splitlines(keepends=True)[:20]))
+    others.write_text("".join(f">b{i}\n{random_text(LENGTH, 900 + i)}\n" for i in range(12)))
+    words = ("motifs", few, "--model", planted.run, "--database", planted.database, "--out", tmp_path / "out", "-q")
+    done = encre(*words, "--marginalise-database", "--backgrounds", others, "--hits", "none")
+    assert done.code == 0, done.err
+    rows = [line.split("\t") for line in (tmp_path / "out" / "database_effects.tsv").read_text().splitlines()]
+    assert len(rows) == 1 + 42
+    for task in MOTIFS:
+        column = rows[0].index(f"effect_{task}")
+        assert max(rows[1:], key=lambda row: float(row[column]))[1] == task
+    others.write_text(">a\nACGTACGTACGTA\n>b\nACGTACGTACGT\n>c\nACGTACGTACGT\n")
+    words = ("motifs", few, "--model", planted.run, "--backgrounds", others, "--out", tmp_path / "new", "-q")
+    assert "of one length" in refused(encre(*words))
+
+
+def test_a_split_of_a_dataset_is_read(dataset, run_folder, encre):
+    done = encre("motifs", dataset, "--model", run_folder, "--split", "valid", "--most", "8", "--json", "-q")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["sequences"] == 8
+    assert found["motifs"] == []
+    assert "8 of 49 sequences were drawn at random (seed 0)." in found["notes"]
+    assert (run_folder / "motifs" / "hits.bed").exists()
+
+
 def refused(outcome) -> str:
     assert outcome.code == 2, outcome.err
     assert "Traceback" not in outcome.err

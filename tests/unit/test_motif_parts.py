@@ -145,7 +145,7 @@ def test_without_a_database_nothing_is_named():
 def test_motifs_of_one_database_are_called_the_same_in_the_other(data):
     jaspar = {m.label: m for m in read_meme(data / "motifs" / "JASPAR2024_CORE_vertebrates.meme")}
     hocomoco = read_meme(data / "motifs" / "HOCOMOCO_v12_CORE.meme")
-    wanted = ["CTCF", "HNF1B", "REST", "NFE2"]
+    wanted = ["CTCF", "HNF1B", "REST"]
     turned = [Motif(name, jaspar[name].pwm[::-1, ::-1]) for name in wanted]
     found = name_patterns([pattern(motif) for motif in turned], hocomoco, q=0.05)
     assert [motif.called[:3] for motif in found] == [name[:3] for name in wanted]
