@@ -101,6 +101,18 @@ def test_a_model_without_calibration_gives_logits_and_says_so(scan, tmp_path):
     assert "encre evaluate" in done.err
 
 
+def test_bf16_is_near_and_kept_apart(scan, tmp_path):
+    tracks = []
+    for precision in ("fp32", "bf16"):
+        done = scan("chr1:1-1000", "--precision", precision, "--value", "logit", out=f"{tmp_path}/{precision}/")
+        assert done.code == 0, done.err
+        with pyBigWig.open(str(tmp_path / precision / "heart.bw")) as reader:
+            tracks.append(reader.values("chr1", 200, 900, numpy=True))
+    np.testing.assert_allclose(*tracks, atol=0.1)
+    assert scan("chr1", "--keep-shards").code == 0
+    assert "belong to another scan: the precision differs" in scan("chr1", "--precision", "bf16").err
+
+
 def test_a_foreign_work_folder_is_refused(scan, tmp_path):
     assert scan("chr1", "--stride", 10, "--keep-shards").code == 0
     done = scan("chr1", "--stride", 20)

@@ -7,7 +7,7 @@ The shards make it resume, share its work, and keep its memory small; see :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +23,7 @@ from encre.predict.peaks import Call, Measure
 from encre.predict.scan_files import Places, TaskOutput, assemble, places_of
 from encre.predict.scan_plan import Plan, bin_shift, plan_scan, read_scan_regions
 from encre.predict.scan_score import Scored, Way, read_codes, score_shard
-from encre.predict.scan_team import join_team
+from encre.predict.scan_team import Team, join_team
 from encre.predict.shards import ShardFolder, facts_of
 from encre.progress import SILENT, Progress
 from encre.reproducibility import provenance
@@ -97,6 +97,20 @@ class ScanResult:
     summary_file: Path
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is scanned, how, and where it goes."""
+
+    model: Predictor
+    genome: Genome
+    config: ScanConfig
+    way: Way
+    plan: Plan
+    places: Places
+    outputs: list[TaskOutput]
+    progress: Progress
+
+
 def scan(
     model: Predictor,
     genome: Genome | str | Path,
@@ -118,17 +132,12 @@ def scan(
     genome
         An open genome, or the FASTA or 2bit file of GRCh38.
     regions
-        ``"genome"``, a chromosome, a 1-based inclusive region (``"chr22:20,000,000-21,000,000"``), a BED file, or a
-        list of these. Every base of a region gets the value of the window centred nearest to it.
+        ``"genome"``, a chromosome, a 1-based inclusive region (``"chr22:20,000,000-21,000,000"``), a file of
+        intervals, or a list of these. Every base of a region gets the value of the window centred nearest to it.
     out
         A folder, or the beginning of the file names; see :func:`encre.predict.scan_files.places_of`.
     config
         How; by default ``ScanConfig()``.
-
-    Returns
-    -------
-    ScanResult
-        The same in all processes of a team.
 
     Raises
     ------
@@ -143,41 +152,80 @@ def scan(
     ResourceError
         When the disk is full; what is finished stays for the next call.
     """
-    config = config or ScanConfig()
     opened = open_genome(genome, assembly="GRCh38", why="the regions of a scan", progress=progress)
+    job = _prepared(model, opened, regions, out=out, config=config or ScanConfig(), progress=progress)
+    with join_team() as team:
+        shards = _score(job, team)
+        if team.rank == 0:
+            _write(job, shards)
+        team.wait()
+    tracks = {output.name: output.track for output in job.outputs}
+    peaks = {output.name: output.peak_file for output in job.outputs if output.call}
+    return ScanResult(tracks, peaks, read_json(job.places.summary), job.places.summary)
+
+
+def _prepared(
+    model: Predictor,
+    genome: Genome,
+    regions: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    config: ScanConfig,
+    progress: Progress,
+) -> _Job:
+    """Everything that can be refused is, before any work."""
     way = _way(model, config)
     places = places_of(out, model.tasks.names)
     outputs = _outputs(model, config, places, progress=progress)
-    plan = plan_scan(read_scan_regions(regions, opened), opened, window=way.window, stride=way.stride)
-    facts = facts_of(
-        plan, way, model=model.manifest.get("files", {}), genome=opened.digest, tasks=list(model.tasks.names)
-    )
-    with join_team() as team:
-        if config.engine == "ray" and team.world > 1:
-            raise ConfigError(
-                "torchrun and Ray both share a scan out", remedy="Leave out one: torchrun, or --engine ray."
-            )
-        shards = ShardFolder(places.shards, facts)
-        team.wait()  # nobody has finished, and removed the folder, before all have opened it
-        todo = [number for number in team.mine(len(plan.shards)) if not shards.has(number)]
-        _say_plan(plan, len(plan.shards) - len(todo) if team.world == 1 else 0, progress)
-        work = _scored(model, opened, plan, todo=todo, way=way, config=config)
-        _keep(work, plan, shards, todo, progress)
-        team.wait()
-        if team.rank == 0:
-            base = {"predictor": model, "base_rate": config.base_rate, "lengths": opened.lengths}
-            try:
-                counts = assemble(plan, shards, outputs, progress=progress, **base)
-            except SequenceError:  # every window was left out: there is nothing to go on with
-                shards.remove()
-                raise
-            write_json(places.summary, _summary(model, opened, plan, counts=counts, outputs=outputs, config=config))
-            if not config.keep_shards:
-                shards.remove()
-        team.wait()
-    tracks = {output.name: output.track for output in outputs}
-    peaks = {output.name: output.peak_file for output in outputs if output.call}
-    return ScanResult(tracks, peaks, read_json(places.summary), places.summary)
+    plan = plan_scan(read_scan_regions(regions, genome), genome, window=way.window, stride=way.stride)
+    return _Job(model, genome, config, way, plan, places, outputs, progress)
+
+
+def _score(job: _Job, team: Team) -> ShardFolder:
+    """This process's shards; returns when all processes have done theirs."""
+    if job.config.engine == "ray" and team.world > 1:
+        raise ConfigError(
+            "torchrun and Ray both share a scan out", remedy="Leave out one: torchrun, or --engine ray."
+        )
+    model, plan = job.model, job.plan
+    digests, tasks = model.manifest.get("files", {}), list(model.tasks.names)
+    facts = facts_of(plan, job.way, model=digests, genome=job.genome.digest, tasks=tasks)
+    shards = ShardFolder(job.places.shards, facts)
+    team.wait()  # nobody has finished, and removed the folder, before all have opened it
+    todo = [number for number in team.mine(len(plan.shards)) if not shards.has(number)]
+    _say_plan(job, len(plan.shards) - len(todo) if team.world == 1 else 0)
+    with job.progress.track("scan", sum(plan.shards[number].windows for number in todo), "windows") as advance:
+        for number, scored in _scored(job, todo):
+            shards.write(number, scored)
+            advance(plan.shards[number].windows, "")
+    team.wait()
+    return shards
+
+
+def _scored(job: _Job, todo: Sequence[int]) -> Iterator[tuple[int, Scored]]:
+    """The shards that are to do, as they are done."""
+    model, genome, plan, way = job.model.model, job.genome, job.plan, job.way
+    if job.config.engine == "ray":
+        from encre.predict.scan_ray import score_on_cluster
+
+        yield from score_on_cluster(model, genome, plan, todo=todo, way=way, address=job.config.address)
+        return
+    for number in todo:
+        shard = plan.shards[number]
+        yield number, score_shard(model, read_codes(genome, shard, way), shard.runs, way)
+
+
+def _write(job: _Job, shards: ShardFolder) -> None:
+    """Tracks, peaks and summary from the finished shards, which then go."""
+    base = {"predictor": job.model, "base_rate": job.config.base_rate, "lengths": job.genome.lengths}
+    try:
+        counts = assemble(job.plan, shards, job.outputs, progress=job.progress, **base)
+    except SequenceError:  # every window was left out: there is nothing to go on with
+        shards.remove()
+        raise
+    write_json(job.places.summary, _summary(job, counts))
+    if not job.config.keep_shards:
+        shards.remove()
 
 
 def _way(model: Predictor, config: ScanConfig) -> Way:
@@ -231,30 +279,12 @@ def _call(model: Predictor, config: ScanConfig, name: str) -> Call | None:
     return Call("probability", threshold, model.calibration.prevalence.get(name) if rate is None else rate)
 
 
-def _scored(
-    model: Predictor, genome: Genome, plan: Plan, *, todo: Sequence[int], way: Way, config: ScanConfig
-) -> Iterator[tuple[int, Scored]]:
-    """The shards that are to do, as they are done."""
-    if config.engine == "ray":
-        from encre.predict.scan_ray import score_on_cluster
-
-        yield from score_on_cluster(model.model, genome, plan, todo=todo, way=way, address=config.address)
-        return
-    for number in todo:
-        shard = plan.shards[number]
-        yield number, score_shard(model.model, read_codes(genome, shard, way), shard.runs, way)
-
-
-def _keep(
-    work: Iterable[tuple[int, Scored]], plan: Plan, shards: ShardFolder, todo: Sequence[int], progress: Progress
-) -> None:
-    with progress.track("scan", sum(plan.shards[number].windows for number in todo), "windows") as advance:
-        for number, scored in work:
-            shards.write(number, scored)
-            advance(plan.shards[number].windows, "")
-
-
-def _say_plan(plan: Plan, done: int, progress: Progress) -> None:
+def _say_plan(job: _Job, done: int) -> None:
+    plan, progress, trained = job.plan, job.progress, job.model.window
+    if plan.window != trained:
+        progress.say(
+            f"The model was trained on {trained:,} bp; calibration may not hold for windows of {plan.window:,}."
+        )
     progress.say(
         f"{plan.windows:,} windows of {plan.window:,} bp, one every {plan.stride:,} bp, {len(plan.shards):,} shards"
         + (f"; {done:,} of them are finished already." if done else ".")
@@ -266,22 +296,15 @@ def _say_plan(plan: Plan, done: int, progress: Progress) -> None:
         )
 
 
-def _summary(
-    model: Predictor,
-    genome: Genome,
-    plan: Plan,
-    *,
-    counts: np.ndarray,
-    outputs: Sequence[TaskOutput],
-    config: ScanConfig,
-) -> dict[str, Any]:
+def _summary(job: _Job, counts: np.ndarray) -> dict[str, Any]:
     """Plain values for the summary file."""
+    plan, genome = job.plan, job.genome
     only_n, too_many_n, some_n = counts.tolist()
     made = provenance()
     del made["created"]  # a scan that was interrupted gives the same bytes as one that was not
     return {
         "format": {"kind": "scan", "version": 1},
-        "model": {"name": model.name, "files": model.manifest.get("files", {})},
+        "model": {"name": job.model.name, "files": job.model.manifest.get("files", {})},
         "genome": {"name": genome.path.name, "assembly": genome.assembly.name, "digest": genome.digest},
         "regions": {"given": plan.regions, "without_window": plan.without},
         "windows": {
@@ -294,7 +317,7 @@ def _summary(
             "scored_with_some_n": some_n,
         },
         "bins": {"width": plan.stride, "from_window_start": bin_shift(plan.window, plan.stride)},
-        "tasks": {output.name: output.describe() for output in outputs},
-        "config": config.model_dump(mode="json", exclude={"engine", "address", "keep_shards"}),
+        "tasks": {output.name: output.describe() for output in job.outputs},
+        "config": job.config.model_dump(mode="json", exclude={"engine", "address", "keep_shards"}),
         "provenance": made,
     }
