@@ -14,7 +14,7 @@ from encre.interpret.gradients import Pairs, integrated_gradients
 from encre.interpret.mutagenesis import saturation_mutagenesis
 from encre.interpret.references import make_references, one_hot
 from encre.interpret.settings import AttributionSettings, possible_methods
-from encre.interpret.twin import has_twin, make_twin
+from encre.interpret.twin import has_twin, make_twin, special_vectors
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.model import EnhancerModel, build_model
@@ -33,10 +33,12 @@ CNNS = {
     "mean": CNNConfig(input="one_hot", pooling="mean", **SMALL),
     "norm max": CNNConfig(input="one_hot", norm="batch", dropout=0.1, **SMALL),
     "norm mean": CNNConfig(input="one_hot", norm="batch", pooling="mean", **SMALL),
+    "attention": CNNConfig(input="one_hot", pooling="attention", **SMALL),
+    "k=3": CNNConfig(k=3, embedding=5, **SMALL),
+    "k=4 norm attention": CNNConfig(k=4, embedding=5, norm="batch", pooling="attention", **SMALL),
+    "k=1 mean": CNNConfig(k=1, embedding=5, pooling="mean", **SMALL),
 }
 OTHERS: dict[str, ModelConfig] = {
-    "cnn k=3": CNNConfig(k=3, embedding=5, **SMALL),
-    "cnn attention": CNNConfig(input="one_hot", pooling="attention", **SMALL),
     "cnn_lstm one-hot": CNNLSTMConfig(input="one_hot", lstm=4, **SMALL),
     "cnn_lstm k=3": CNNLSTMConfig(k=3, embedding=5, lstm=4, **SMALL),
     "transformer": TransformerConfig(**TINY),
@@ -100,9 +102,11 @@ def test_saturation_mutagenesis_is_what_mutants_score(name: str):
 def test_the_twin_is_the_model(name: str, length: int):
     model = predictor(CNNS[name]).model
     codes = torch.from_numpy(codes_of(4, length))
+    codes[1, 3:6] = 4  # N
     with torch.inference_mode():
         expected = model(codes, torch.full((4,), length))
-        found = make_twin(model, length)(torch.from_numpy(one_hot(codes.numpy())))
+        special = special_vectors(model, codes) or ()
+        found = make_twin(model, length)(torch.from_numpy(one_hot(codes.numpy())), *special)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -136,7 +140,7 @@ def test_shap_is_tangermemes_own_over_both_strands():
         np.testing.assert_allclose(ours[:, number], ((one + other.flip(-1, -2)) / 2).numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["max", "norm mean", "cnn k=3", "cnn attention", "cnn_lstm one-hot", "transformer"])
+@pytest.mark.parametrize("name", ["max", "norm mean", "k=3", "attention", "cnn_lstm one-hot", "transformer"])
 def test_integrated_gradients_complete_to_a_thousandth(name: str):
     model = predictor((CNNS | OTHERS)[name]).model
     codes = codes_of(1, 24)

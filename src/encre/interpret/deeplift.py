@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from encre.interpret.gradients import Multipliers, Pairs, far_references, reference_logits, values_and_gradients
-from encre.interpret.twin import make_twin, reverse_strand
+from encre.interpret.twin import make_twin, reverse_strand, special_vectors
 
 if TYPE_CHECKING:
     from encre.models.model import EnhancerModel
@@ -29,18 +29,19 @@ def deeplift(model: EnhancerModel, pairs: Pairs) -> Multipliers:
     length, device = pairs.codes.shape[1], next(model.parameters()).device
     twin = make_twin(model, length)
     x = torch.from_numpy(np.repeat(pairs.x, pairs.references.shape[1], axis=0))
-    references = torch.from_numpy(far_references(pairs).x)
+    far = far_references(pairs)
+    references, codes = torch.from_numpy(far.x), torch.from_numpy(far.codes).to(device)
     size = max(1, _BASES.get(device.type, 1 << 16) // length)
     values = torch.zeros(len(x), len(pairs.tasks), 4, length)
     with warnings.catch_warnings():
         # tangermeme warns of what is refused in words here: errors of its sums (measured below), and N.
         warnings.filterwarnings("ignore", module=r"tangermeme\.")
         for number, task in enumerate(pairs.tasks.tolist()):
-            for turn in (lambda weights: weights, reverse_strand):
+            for turn, bases in ((lambda weights: weights, codes), (reverse_strand, codes.flip(1))):
                 given = _Given(turn(references))
                 found = deep_lift_shap(
-                    twin, turn(x), target=task, batch_size=size, references=given, n_shuffles=1, raw_outputs=True,
-                    only_warn=True, device=device,
+                    twin, turn(x), special_vectors(model, bases), target=task, batch_size=size, references=given,
+                    n_shuffles=1, raw_outputs=True, only_warn=True, device=device,
                 )  # fmt: skip
                 values[:, number] += turn(found.squeeze(1).cpu()) / 2  # pyright: ignore
     logits = values_and_gradients(model, pairs.x, pairs, gradients=False)[0]

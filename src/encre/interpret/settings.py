@@ -159,7 +159,7 @@ def check_method(model: EnhancerModel, method: str) -> None:
     if method not in possible:
         tokens = "one-hot input" if config.input == "one_hot" else f"{config.k}-mer input"
         needs = {
-            True: "a one-hot CNN with max or mean pooling: rules for other layers would not sum up",
+            True: "a CNN on one-hot input or k-mers of at most 4 bases",
             False: "one-hot input, or k-mers of at most 4 bases",
         }[method in ("deeplift", "shap")]
         raise ConfigError(

@@ -1,7 +1,8 @@
-"""A twin of a one-hot CNN, of PyTorch's own modules: what DeepLIFT's rules can hook onto.
+"""A twin of a CNN, of PyTorch's own modules: what DeepLIFT's rules can hook onto.
 
 Our trunks call ReLU and pooling as functions, mask padding, and keep channels last. The twin is for sequences of one
-length without padding, takes (B, 4, L), has one module for each use, and gives the same logits (to 1e-5).
+length without padding, takes (B, 4, L), has one module for each use, and gives the same logits (to 1e-5). Products
+(the weights of a k-mer, attention times features) are modules of tangermeme's, which has an exact rule for them.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from encre.models.cnn import Convolutions
-from encre.models.layers import ConvBlock, OneHotInput
+from encre.models.layers import ConvBlock, KmerInput, Pooling
 from encre.models.model import EnhancerModel
+from encre.models.relaxed import has_relaxed
 
 
 def has_twin(model: EnhancerModel) -> bool:
-    """Whether the model is a one-hot CNN with max or mean pooling."""
-    trunk = model.trunk
-    return (
-        isinstance(trunk, Convolutions) and isinstance(trunk.input, OneHotInput) and model.pooling.name != "attention"
-    )
+    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases."""
+    return isinstance(model.trunk, Convolutions) and has_relaxed(model)
 
 
-def make_twin(model: EnhancerModel, length: int) -> nn.Sequential:
+def make_twin(model: EnhancerModel, length: int) -> nn.Module:
     """The twin of a model for sequences of ``length`` bases, in evaluation mode on the model's device.
+
+    Called with weights (B, 4, L) and, of a k-mer model, what :func:`special_vectors` gives.
 
     Parameters
     ----------
@@ -35,15 +36,94 @@ def make_twin(model: EnhancerModel, length: int) -> nn.Sequential:
         L, in bases.
     """
     trunk: Any = model.trunk
+    first = _Kmers(trunk.input) if isinstance(trunk.input, KmerInput) else nn.Identity()
+    width = length - trunk.input.k + 1
     layers: list[nn.Module] = []
     for block in trunk.blocks:
         layers += [_convolution(block), nn.ReLU()]
         if block.pool > 1:
             layers.append(nn.MaxPool1d(block.pool, ceil_mode=True))
-            length = -(-length // block.pool)
-    layers += [nn.MaxPool1d(length) if model.pooling.name == "max" else nn.AvgPool1d(length), nn.Flatten()]
-    twin = nn.Sequential(*layers, _head(model))
+            width = -(-width // block.pool)
+    twin = _Twin(first, nn.Sequential(*layers, _pooling(model.pooling, width), _head(model)))
     return twin.to(next(model.parameters()).device).eval()
+
+
+def special_vectors(model: EnhancerModel, codes: Tensor) -> tuple[Tensor] | None:
+    """What stands in place of the k-mers that hold an N in ``codes`` (B, L), zeros elsewhere: ((B, D, T),).
+
+    None for one-hot input, where N is zeros already.
+    """
+    layer: Any = model.trunk.input
+    if not isinstance(layer, KmerInput):
+        return None
+    unknown = (codes > 3).float().unfold(1, layer.k, 1).amax(-1)
+    return (unknown[:, None] * layer.embedding.weight.detach()[-1].to(codes.device)[:, None],)
+
+
+class _Twin(nn.Module):
+    """Input, then all the rest in a row."""
+
+    def __init__(self, first: nn.Module, rest: nn.Module) -> None:
+        super().__init__()
+        self.first, self.rest = first, rest
+
+    def forward(self, x: Tensor, special: Tensor | None = None) -> Tensor:
+        """Logits (B, K)."""
+        features = self.first(x)
+        return self.rest(features if special is None else features + special)
+
+
+class _Kmers(nn.Module):
+    """The expected vector of each k-mer (as :meth:`encre.models.layers.KmerInput.relaxed`), zeros where it has an N."""
+
+    def __init__(self, layer: KmerInput) -> None:
+        from tangermeme.deep_lift_shap import BilinearOp
+
+        super().__init__()
+        self.k = layer.k
+        self.products = nn.ModuleList(BilinearOp("bit,bjt->bijt") for _ in range(layer.k - 1))
+        vectors = layer.embedding.weight.detach()[:-1]
+        self.vectors = _linear_over_positions(vectors.T, torch.zeros(vectors.shape[1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors (B, D, T) of weights (B, 4, L)."""
+        count = x.shape[-1] - self.k + 1
+        weights = x[..., :count]
+        for step, product in enumerate(self.products, start=1):
+            weights = product(weights, x[..., step : step + count]).flatten(1, 2)
+        return self.vectors(weights)
+
+
+class _Attention(nn.Module):
+    """Attention pooling: (B, D, T) -> (B, D)."""
+
+    def __init__(self, score: nn.Linear) -> None:
+        from tangermeme.deep_lift_shap import BilinearOp
+
+        super().__init__()
+        self.score = _linear_over_positions(score.weight.detach(), score.bias.detach())
+        self.softmax, self.product = nn.Softmax(-1), BilinearOp("bdt,bt->bd")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features, weighted and summed up."""
+        return self.product(x, self.softmax(self.score(x).squeeze(1)))
+
+
+def _pooling(pooling: Pooling, width: int) -> nn.Module:
+    if pooling.score is not None:
+        return _Attention(pooling.score)
+    whole = nn.MaxPool1d(width) if pooling.name == "max" else nn.AvgPool1d(width)
+    return nn.Sequential(whole, nn.Flatten())
+
+
+def _linear_over_positions(weight: Tensor, bias: Tensor) -> nn.Conv1d:
+    """A linear layer (D, E) at every position of (B, E, T)."""
+    layer = nn.Conv1d(weight.shape[1], weight.shape[0], 1)
+    with torch.no_grad():
+        layer.weight.copy_(weight[..., None])
+        if layer.bias is not None:
+            layer.bias.copy_(bias)
+    return layer
 
 
 def _convolution(block: ConvBlock) -> nn.Conv1d:
