@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from encre.models.checkpoint import save_model
+from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.model import build_model
 from encre.models.transformer import TransformerConfig
@@ -157,6 +158,34 @@ def test_other_trunks_take_what_is_possible_and_say_it(encre, folder: Path, tmp_
         shap = np.load(tmp_path / method / "shap.npz")["arr_0"]
         assert shap.shape == (2, 4, 100)
         assert np.abs(shap).max() > 0
+
+
+def test_a_kmer_cnn_takes_every_method(encre, folder: Path, tmp_path: Path):
+    config = CNNConfig(channels=(4,), kernel_sizes=(3,), pools=(2,), embedding=4)
+    sequence = {"mode": "window", "width": 100, "min_length": 100, "max_length": 100}
+    manifest = {"sequence": sequence, "dataset": {"name": "toy"}}
+    save_model(tmp_path / "run", build_model(config, tasks=screen_tasks()), manifest=manifest)
+    call = ("explain", folder / "seqs.fa", "--model", tmp_path / "run", "--threads", 1, "--task", "heart")
+    for method in ("gradient_x_input", "deeplift", "shap"):
+        done = encre(*call, "--method", method, "--out", tmp_path / method)
+        assert done.code == 0, done.err
+        windows = pl.read_csv(tmp_path / method / "windows.tsv", separator="\t")
+        if method != "gradient_x_input":
+            np.testing.assert_allclose(windows["sum_heart"], windows["difference_heart"], atol=1e-4)
+
+
+def test_the_shipped_model_knows_gata(encre, tmp_path: Path):
+    # an open site of K562 with two places for GATA1, chr1:7,572,825-7,572,884
+    site = "TGGAAGACGAAGATAAAAGGCTGCCAGGGCTGGCCAAGGGCCCAGTCTGATAAGAAACCG"
+    (tmp_path / "site.fa").write_text(f">site\n{site}\n")
+    for method in ("ism", "shap"):
+        out = tmp_path / method
+        call = ("explain", tmp_path / "site.fa", "--task", "K562", "--method", method, "--out", out, "--threads", 1)
+        done = encre(*call)
+        assert done.code == 0, done.err
+        table = pl.read_parquet(out / "contributions.parquet").sort("contribution_K562", descending=True)
+        best = set(table.head(6)["position"].to_list())
+        assert best <= {*range(10, 16), *range(46, 54)}, (method, best)
 
 
 def test_a_full_disk_leaves_nothing(encre, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

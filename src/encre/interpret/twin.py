@@ -74,7 +74,7 @@ class _Twin(nn.Module):
 
 
 class _Kmers(nn.Module):
-    """The expected vector of each k-mer (as :meth:`encre.models.layers.KmerInput.relaxed`), zeros where it has an N."""
+    """The expected vector of each k-mer, as ``KmerInput.relaxed`` has it; zeros where it holds an N."""
 
     def __init__(self, layer: KmerInput) -> None:
         from tangermeme.deep_lift_shap import BilinearOp
