@@ -164,7 +164,7 @@ def against(
         rows.skip(f"{row} / encre", "x", target, str(why))
         return
     many = given.random_codes(3, length, seed=length)
-    codes = many if verb == "fast" else many[:2]
+    codes = many if verb == "fast" else many[: 1 if peers.quick else 2]
     batch = quickest_batch(peer, verb, quick=peers.quick, **peer.give(codes=many[:1]))
     sent = peer.give(codes=codes)
     theirs = peer.result(verb, **sent, batch=batch)
@@ -416,7 +416,8 @@ def main() -> None:
             if options.only in part:
                 begun = time.perf_counter()
                 measure()
-                print(f"  ({part}: {time.perf_counter() - begun:.0f} s)", file=sys.stderr, flush=True)
+                if not options.json:
+                    print(f"  ({part}: {time.perf_counter() - begun:.0f} s)", file=sys.stderr, flush=True)
     rows.close()
 
 
