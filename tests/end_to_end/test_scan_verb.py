@@ -113,6 +113,26 @@ def test_bf16_is_near_and_kept_apart(scan, tmp_path):
     assert "belong to another scan: the precision differs" in scan("chr1", "--precision", "bf16").err
 
 
+def test_killed_while_the_work_folder_is_removed(scan, tmp_path, monkeypatch):
+    """What is left of it is still of this scan: the manifest goes last."""
+    unlink, gone = Path.unlink, []
+
+    def killed(path: Path, **kind: bool) -> None:
+        if path.suffix == ".safetensors" or path.name == "manifest.json":
+            gone.append(path.name)
+            if len(gone) == 2:
+                raise KeyboardInterrupt
+        unlink(path, **kind)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    assert scan("chr1", "chr2").code == 130
+    monkeypatch.undo()
+    assert gone == ["00000.safetensors", "00001.safetensors"]
+    done = scan("chr1", "chr2")
+    assert done.code == 0, done.err
+    assert not (tmp_path / "out" / "scan.shards").exists()
+
+
 def test_a_foreign_work_folder_is_refused(scan, tmp_path):
     assert scan("chr1", "--stride", 10, "--keep-shards").code == 0
     done = scan("chr1", "--stride", 20)

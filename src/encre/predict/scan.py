@@ -300,8 +300,8 @@ def _summary(job: _Job, counts: np.ndarray) -> dict[str, Any]:
     """Plain values for the summary file."""
     plan, genome = job.plan, job.genome
     only_n, too_many_n, some_n = counts.tolist()
-    made = provenance()
-    del made["created"]  # a scan that was interrupted gives the same bytes as one that was not
+    # Neither time nor commit: a scan that was interrupted gives the same bytes as one that was not.
+    made = {key: value for key, value in provenance().items() if key not in ("created", "git")}
     return {
         "format": {"kind": "scan", "version": 1},
         "model": {"name": job.model.name, "files": job.model.manifest.get("files", {})},

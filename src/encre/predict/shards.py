@@ -7,7 +7,6 @@ shards. What is not of the same scan (another model, genome, stride …) is refu
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from encre.predict.scan_plan import SHARD, Plan
 from encre.predict.scan_score import Scored, Way
 
 _KIND, _VERSION = "scan shards", 1
+_MANIFEST = "manifest.json"
 
 
 class ShardFolder:
@@ -45,7 +45,7 @@ class ShardFolder:
         if any(self._foreign()):
             self._check(read_manifest(self.path, kind=_KIND, version=_VERSION), manifest)
         else:
-            write_json(self.path / "manifest.json", manifest)
+            write_json(self.path / _MANIFEST, manifest)
 
     def _foreign(self) -> list[Path]:
         """What is in the folder, half-written files of killed processes left out."""
@@ -91,8 +91,10 @@ class ShardFolder:
             ) from error
 
     def remove(self) -> None:
-        """The scan is complete, or came to nothing."""
-        shutil.rmtree(self.path)
+        """The scan is complete, or came to nothing; killed in between, the folder can still be read or removed."""
+        for path in sorted(self.path.iterdir(), key=lambda path: path.name == _MANIFEST):  # the manifest goes last
+            path.unlink()
+        self.path.rmdir()
 
 
 def facts_of(plan: Plan, way: Way, *, model: Mapping[str, Any], genome: str, tasks: list[str]) -> dict[str, Any]:
