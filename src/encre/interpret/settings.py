@@ -158,13 +158,10 @@ def check_method(model: EnhancerModel, method: str) -> None:
     config = model.config
     if method not in possible:
         tokens = "one-hot input" if config.input == "one_hot" else f"{config.k}-mer input"
-        needs = {
-            True: "a CNN on one-hot input or k-mers of at most 4 bases",
-            False: "one-hot input, or k-mers of at most 4 bases",
-        }[method in ("deeplift", "shap")]
+        inputs = "one-hot input or k-mers of at most 4 bases"
         raise ConfigError(
             f"{METHODS[method].title} is not possible with this model",
-            expected=needs,
+            expected=f"a CNN on {inputs}" if method in ("deeplift", "shap") else inputs,
             got=f"{config.name}, {tokens}, {config.pooling} pooling",
             remedy=f"Possible with it: {', '.join(possible)}.",
         )
