@@ -51,6 +51,7 @@ def write_motifs(
         The model, the settings and the name of the motif file, for the record.
     """
     tasks = predictor.tasks.names
+    spacing = [line for lines in motif_figures.ranked(found.spacing) for line in lines]
     values = {
         "format": FORMAT,
         "model": predictor.describe(),
@@ -63,7 +64,7 @@ def write_motifs(
         "seqlets": [vars(count) for count in found.counts],
         "motifs": [_motif(m, _effect(found.effects, i, tasks)) for i, m in enumerate(found.motifs)],
         "hits": found.hits.height,
-        "spacing": [_spacing(spacing) for spacing in found.spacing],
+        "spacing": [_spacing(line) for line in spacing],
         "provenance": provenance(),
     }
     with staged_folder(folder) as staged:
@@ -71,7 +72,7 @@ def write_motifs(
         write_meme(staged / "motifs.meme", [motif.pattern.motif for motif in found.motifs])
         (staged / "motifs.tsv").write_text(as_text(motif_table(found, tasks)), encoding="utf-8")
         _write_hits(found.hits, staged)
-        (staged / "spacing.tsv").write_text(as_text(spacing_table(found.spacing)), encoding="utf-8")
+        (staged / "spacing.tsv").write_text(as_text(spacing_table(spacing)), encoding="utf-8")
         if found.database_effects is not None:
             table = _database_table(found, tasks)
             (staged / "database_effects.tsv").write_text(as_text(table), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -208,5 +208,5 @@ def _arrange(
 
 
 def _corrected(found: list[Spacing]) -> list[Spacing]:
-    q = benjamini_hochberg(np.array([spacing.p_value for spacing in found])) if found else []
-    return [Spacing(**{**vars(spacing), "q_value": float(value)}) for spacing, value in zip(found, q, strict=True)]
+    q = benjamini_hochberg(np.array([spacing.p_value for spacing in found]))
+    return [replace(spacing, q_value=float(value)) for spacing, value in zip(found, q, strict=True)]

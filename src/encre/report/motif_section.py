@@ -41,7 +41,7 @@ def _section(view: RunView) -> dict[str, Any]:
         "notes": found["notes"],
         "pairs": len(found["spacing"]),
         "statements": [spacing["statement"] for spacing in found["spacing"] if spacing["matters"]],
-        "panels": [_panel(lines) for lines in _ranked(found["spacing"])[:_PANELS]],
+        "panels": [_panel(lines) for lines in _pairs(found["spacing"])[:_PANELS]],
     }
 
 
@@ -84,18 +84,12 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _ranked(spacing: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Both orientations of a pair and task together; the smallest q-value first, then the widest range."""
+def _pairs(spacing: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Both orientations of a pair and task together, in the file's order: the clearest first."""
     together: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for line in spacing:
         together.setdefault((line["left"], line["right"], line["task"]), []).append(line)
-    return sorted(
-        together.values(),
-        key=lambda lines: (
-            min(line["q_value"] for line in lines),
-            -max(max(line["beyond"]) - min(line["beyond"]) for line in lines),
-        ),
-    )
+    return list(together.values())
 
 
 def _panel(lines: Sequence[Mapping[str, Any]]) -> Markup:
