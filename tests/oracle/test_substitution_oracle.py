@@ -116,3 +116,10 @@ def test_bf16_is_near():
     changes = every_substitution(codes)
     exact, near = (substituted_logits(model, codes, changes, precision=p)[1] for p in ("fp32", "bf16"))
     assert 0 < np.abs(exact - near).max() < 0.05 * np.abs(exact).max()
+
+
+def test_a_sequence_of_one_base():
+    """Its reverse complement once kept a negative stride, which torch refuses."""
+    model = trained_like(CNNConfig(input="one_hot", channels=(4,), kernel_sizes=(3,), pools=(1,)))
+    codes = np.array([[2]], dtype=np.uint8)
+    assert_equal(model, codes, every_substitution(codes), both_strands=True)

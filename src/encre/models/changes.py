@@ -61,6 +61,14 @@ class Group(NamedTuple):
                 yield cls(part, *(torch.from_numpy(x[part]).to(device) for x in (row, start, bases)))
 
 
+class Reach(NamedTuple):
+    """A change at one level: the first input that differs, the first output that may, and how many of them."""
+
+    first: int
+    begin: int
+    size: int
+
+
 class LocalChanges:
     """Changes in the convolutions of one model.
 
@@ -77,50 +85,78 @@ class LocalChanges:
         self.period = self.levels.steps[-1]
         #: Bases within which the readout wants changes to lie together.
         self.segment = readout.segment * self.period
-        self._margins = [self.k - 1]
-        for level in self.levels.levels:
-            self._margins.append(-(-(self._margins[-1] + level.half) // level.pool))
 
-    def reference(self, codes: Tensor) -> Held:
-        """The activations of references (R, L) uint8 of one strand."""
+    def reach(self, first: int, count: int) -> list[Reach]:
+        """What a change of ``count`` tokens from ``first`` on reaches, level by level."""
+        found = []
+        for level in self.levels.levels:
+            begin = (first - level.half) // level.pool
+            end = -(-(first + count + level.half) // level.pool)
+            found.append(Reach(first, begin, end - begin))
+            first, count = begin, end - begin
+        return found
+
+    def reference(self, codes: Tensor, *, between: tuple[int, int], width: int) -> Held:
+        """The activations of references (R, L) uint8 of one strand.
+
+        Parameters
+        ----------
+        codes
+            References.
+        between
+            The first and the last start of the changes that will be asked for.
+        width
+            Their bases.
+        """
         outputs, before = self.levels.forward(self.levels.tokens(codes), keep=True)
         last = outputs[-1].float()
         state, logits = self.readout.hold(last)
-        reach = [
-            level.pool * (margin + 1) for level, margin in zip(self.levels.levels, self._margins[1:], strict=True)
-        ]
-        wide = [max(pair) for pair in zip([*reach, 0], self._margins, strict=True)]
+        inner, outer = self._margins(between, width, [x.shape[1] for x in outputs])
         return Held(
             Padded.of(codes[..., None], self.k - 1, fill=N_CODE),
-            [Padded.of(x.float(), margin) for x, margin in zip([*outputs[:-1], last], wide, strict=True)],
-            [Padded.of(y.float(), margin, fill=NOWHERE) for y, margin in zip(before, reach, strict=True)],
+            [Padded.of(x.float(), margin) for x, margin in zip(outputs[:-1], inner, strict=True)],
+            [Padded.of(y.float(), margin, fill=NOWHERE) for y, margin in zip(before, outer, strict=True)],
             state,
             logits,
         )
+
+    def _margins(self, between: tuple[int, int], width: int, sizes: list[int]) -> tuple[list[int], list[int]]:
+        """Positions over the ends that changes reach: of every level's inputs, and before its ReLU."""
+        count = width + self.k - 1
+        reaches = [self.reach(start - self.k + 1, count) for start in between]
+        inner, outer = [], []
+        over = max(self.k - 1 - between[0], between[1] + width - sizes[0], 0)
+        for number, level in enumerate(self.levels.levels):
+            low, high = reaches[0][number], reaches[1][number]
+            # a last position that pools fewer than the others is one of them all the same
+            pooling = max(-low.begin, high.begin + high.size - sizes[number] // level.pool, 0) * level.pool
+            inner.append(max(over, pooling) if level.residual else over)
+            outer.append(pooling)
+            over = max(-low.begin, high.begin + high.size - sizes[number + 1], 0)
+        return inner, outer
 
     def changed(self, held: Held, group: Group) -> Tensor:
         """Logits (B, K) of the references with the group's changes."""
         first = group.start - (self.k - 1)
         phase = int(first[0]) % self.period
         period = (first - phase) // self.period
-        delta = self._tokens(held, group)
-        low, new = phase, delta
-        for number, level in enumerate(self.levels.levels):
-            begin = (low - level.half) // level.pool
-            count = -(-(low + delta.shape[1] + level.half) // level.pool) - begin
-            at = period * (self.period // self.levels.steps[number]) + begin * level.pool
-            y = held.before[number].runs(group.row, at, count * level.pool)
-            spread(y, delta, level, offset=low - level.half - begin * level.pool)
+        delta = new = self._tokens(held, group)
+        steps, reaches = self.levels.steps, self.reach(phase, delta.shape[1])
+        for number, reach in enumerate(reaches):
+            level = self.levels.levels[number]
+            if number:
+                at = period * (self.period // steps[number]) + reach.first
+                delta = new - held.outputs[number].runs(group.row, at, new.shape[1])
+            begin = reach.begin * level.pool
+            at = period * (self.period // steps[number]) + begin
+            y = held.before[number].runs(group.row, at, reach.size * level.pool)
+            spread(y, delta, level, offset=reach.first - level.half - begin)
             relu_(y)
             if level.residual:
-                y += held.outputs[number].runs(group.row, at, count * level.pool)
-                here = low - begin * level.pool
-                y[:, here : here + delta.shape[1]] += delta
-            new, low = pooled(y, level.pool), begin
-            if number + 1 < len(self.levels.levels):
-                at = period * (self.period // self.levels.steps[number + 1]) + low
-                delta = new - held.outputs[number + 1].runs(group.row, at, count)
-        return self.readout.changed(held.state, group.row, period + low, new)
+                y += held.outputs[number].runs(group.row, at, reach.size * level.pool)
+                y[:, reach.first - begin : reach.first - begin + delta.shape[1]] += delta
+            new = pooled(y, level.pool)
+        return self.readout.changed(held.state, group.row, period + reaches[-1].begin, new)
 
     def _tokens(self, held: Held, group: Group) -> Tensor:
         """By how much the tokens that hold a changed base change: (B, w + k - 1, E)."""

@@ -69,12 +69,15 @@ class Level(NamedTuple):
         y = F.conv2d(image, self.weight, self.bias, padding=(0, self.half if padded else 0))
         return y.squeeze(2).transpose(1, 2)
 
-    def finished(self, y: Tensor, x: Tensor | None) -> Tensor:
-        """ReLU, residual (the input at the same positions) and pooling; a rest of fewer positions counts as one."""
-        y = relu_(y)
+    def finished(self, y: Tensor, x: Tensor | None = None, *, keep: bool = False) -> Tensor:
+        """ReLU, residual (the input at the same positions) and pooling; a rest of fewer positions counts as one.
+
+        ``y`` is overwritten unless it is to be kept.
+        """
         if self.residual and x is not None:
-            y = y + x
-        return pooled(y, self.pool)
+            return pooled((F.relu(y) if keep else relu_(y)) + x, self.pool)
+        # A ReLU after the pooling gives the same and passes over fewer values.
+        return F.relu(y) if keep and self.pool == 1 else relu_(pooled(y, self.pool))
 
 
 def relu_(y: Tensor) -> Tensor:
@@ -89,11 +92,11 @@ def relu_(y: Tensor) -> Tensor:
 
 
 def pooled(y: Tensor, pool: int) -> Tensor:
-    """Maximum over every ``pool`` positions of ``(rows, T, D)``, which are 0 or more."""
-    if y.dtype == torch.bfloat16:  # in the order of their bits, which positive numbers share (see relu_)
-        return pooled(y.view(torch.int16), pool).view(torch.bfloat16)
+    """Maximum over every ``pool`` positions of ``(rows, T, D)``; where none is above 0, any that is not either."""
     if pool == 1 or not y.shape[1]:
         return y
+    if y.dtype == torch.bfloat16:  # in the order of their bits, which numbers above 0 share (see relu_)
+        return pooled(y.view(torch.int16), pool).view(torch.bfloat16)
     if rest := -y.shape[1] % pool:
         y = F.pad(y, (0, 0, 0, rest))
     top = torch.maximum(y[:, 0::pool], y[:, 1::pool])
@@ -142,9 +145,8 @@ class Levels:
         for level in self.levels:
             y = level.convolved(outputs[-1], padded=True)
             if keep:
-                before.append(y.clone() if level.pool == 1 else y)
-                y = y if level.pool == 1 else y.clone()
-            outputs.append(level.finished(y, outputs[-1] if level.residual else None))
+                before.append(y)
+            outputs.append(level.finished(y, outputs[-1], keep=keep))
         return outputs, before
 
     def work(self, tokens: int) -> float:
@@ -173,6 +175,8 @@ class Padded(NamedTuple):
     @classmethod
     def of(cls, x: Tensor, margin: int, *, fill: float = 0.0) -> Padded:
         """With ``margin`` positions of ``fill`` at both ends."""
+        if not margin:
+            return cls(x.contiguous(), 0)
         return cls(F.pad(x, (0, 0, margin, margin), value=fill).contiguous(), margin)
 
     def runs(self, row: Tensor, start: Tensor, width: int) -> Tensor:

@@ -6,6 +6,7 @@ softmax sums, or the states of an LSTM.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -57,7 +58,7 @@ class PooledReadout:
 
     def hold(self, features: Tensor) -> tuple[Sides, Tensor]:
         """What stands before and behind every position, and the logits."""
-        sides = Sides.of(features, self.model.pooling)
+        sides = Sides(features, self.model.pooling)
         return sides, self.model.read(sides.whole())
 
     def changed(self, state: Sides, row: Tensor, low: Tensor, new: Tensor) -> Tensor:
@@ -65,83 +66,90 @@ class PooledReadout:
         return self.model.read(state.with_run(row, low, new))
 
 
-class Sides(NamedTuple):
-    """Pooling, taken apart: of features (R, T, D), what the positions before and from each place on come to.
+class Sides:
+    """Pooling, taken apart: what the positions before a place, and from a place on, come to.
 
     Parameters
     ----------
+    x
+        Features (R, T, D) of the references; 0 or more where the pooling is a maximum.
     pooling
         The layer.
-    before, behind
-        ``(R, T + 1, D)``: maxima, sums, or sums weighted by ``exp(score - top)``, of the positions before a place,
-        and from it on.
-    weight_before, weight_behind, top
-        For attention: ``(R, T + 1)`` sums of the weights, and ``(R,)`` the highest score.
     """
 
-    pooling: Pooling
-    before: Tensor
-    behind: Tensor
-    weight_before: Tensor | None = None
-    weight_behind: Tensor | None = None
-    top: Tensor | None = None
-
-    @classmethod
-    def of(cls, x: Tensor, pooling: Pooling) -> Sides:
-        """Of features (R, T, D), 0 or more where the pooling is a maximum."""
-        if pooling.name == "max":
-            return cls(pooling, *_both_sides(x, lambda y: y.cummax(1).values))
-        if pooling.name == "mean":
-            return cls(pooling, *_both_sides(x, lambda y: y.cumsum(1)))
-        assert pooling.score is not None
-        scores = pooling.score(x).squeeze(-1).float()
-        top = scores.amax(1)
-        weight = (scores - top[:, None]).exp()
-        sums = _both_sides(x * weight[..., None], lambda y: y.cumsum(1))
-        before, behind = (y.squeeze(-1) for y in _both_sides(weight[..., None], lambda y: y.cumsum(1)))
-        return cls(pooling, *sums, before, behind, top)
-
-    @property
-    def length(self) -> int:
-        """Positions, T."""
-        return self.before.shape[1] - 1
+    def __init__(self, x: Tensor, pooling: Pooling) -> None:
+        self.pooling, self.length = pooling, x.shape[1]
+        self.values, self.top = x, x.new_zeros(len(x))
+        if pooling.score is not None:  # features by their weights, and the weights behind them
+            scores = pooling.score(x).float()
+            self.top = scores.amax((1, 2))
+            weight = (scores - self.top[:, None, None]).exp()
+            self.values = torch.cat([x * weight, weight], dim=-1)
 
     def whole(self) -> Tensor:
         """The pooled references (R, D)."""
-        whole = self.before[:, -1]
-        if self.pooling.name == "max":
-            return whole
-        if self.weight_before is None:
-            return whole / self.length
-        return whole / self.weight_before[:, -1:]
+        return self._pooled(self._fold(self.values))
 
     def with_run(self, row: Tensor, low: Tensor, new: Tensor) -> Tensor:
         """Pooled rows (B, D) whose positions from ``low`` (B,) on are ``new`` (B, c, D)."""
         first = low.clamp(0, self.length)
         last = (low + new.shape[1]).clamp(0, self.length)
-        at, to = row * (self.length + 1) + first, row * (self.length + 1) + last
-        before = self.before.flatten(0, 1).index_select(0, at)
-        behind = self.behind.flatten(0, 1).index_select(0, to)
-        if self.pooling.name == "max":
-            return torch.maximum(torch.maximum(before, behind), new.amax(1))
+        before, behind = self._sides(row, first, last)
         if self.pooling.score is None:
-            return (before + behind + new.sum(1)) / self.length
-        assert self.top is not None
-        assert self.weight_before is not None
-        assert self.weight_behind is not None
+            return self._pooled(self._join(self._join(before, behind), self._fold(new)))
         place = low[:, None] + torch.arange(new.shape[1], device=low.device)
-        real = (place >= 0) & (place < self.length)
-        scores = self.pooling.score(new).squeeze(-1).float().masked_fill(~real, -torch.inf)
-        top = torch.maximum(scores.amax(1), self.top[row])
-        old, weight = (self.top[row] - top).exp(), (scores - top[:, None]).exp()
-        total = (self.weight_before.flatten()[at] + self.weight_behind.flatten()[to]) * old + weight.sum(1)
-        mixed = (before + behind) * old[:, None] + torch.einsum("bc,bcd->bd", weight, new.float())
-        return mixed / total[:, None]
+        real = ((place >= 0) & (place < self.length))[..., None]
+        scores = self.pooling.score(new).float().masked_fill(~real, -torch.inf)
+        top = torch.maximum(scores.amax((1, 2)), self.top[row])
+        weight = (scores - top[:, None, None]).exp()
+        run = torch.cat([new * weight, weight], dim=-1).sum(1)
+        return self._pooled((before + behind) * (self.top[row] - top).exp()[:, None] + run)
 
+    def _sides(self, row: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """What the positions before ``first`` (B,) and from ``last`` (B,) on come to, (B, .) each."""
+        if (first == first[0]).all() and (
+            last == last[0]
+        ).all():  # alike in all rows, as variants in their windows are
+            sides = self.values[:, : int(first[0])], self.values[:, int(last[0]) :]
+            before, behind = (self._fold(side).index_select(0, row) for side in sides)
+            return before, behind
+        before, behind = self._running
+        at = row * (self.length + 1)
+        return before.index_select(0, at + first), behind.index_select(0, at + last)
 
-def _both_sides(x: Tensor, along: Any) -> tuple[Tensor, Tensor]:
-    """``along`` accumulated from the left, of what lies before each place, and from the right, from it on."""
-    return F.pad(along(x), (0, 0, 1, 0)), F.pad(along(x.flip(1)).flip(1), (0, 0, 0, 1))
+    @cached_property
+    def _running(self) -> tuple[Tensor, Tensor]:
+        """For every place 0 to T of every reference, what stands before it and from it on: (R * (T + 1), .) each."""
+        sides = (
+            F.pad(self._run(self.values), (0, 0, 1, 0)),
+            F.pad(self._run(self.values.flip(1)).flip(1), (0, 0, 0, 1)),
+        )
+        return sides[0].flatten(0, 1), sides[1].flatten(0, 1)
+
+    def _run(self, x: Tensor) -> Tensor:
+        """Running maxima or sums along the positions of (R, T, .)."""
+        if self.pooling.name != "max":
+            return x.cumsum(1)
+        step = 1
+        while step < x.shape[1]:  # by doubling: cummax would find the places too, and take 5 times as long
+            x = torch.cat([x[:, :step], torch.maximum(x[:, step:], x[:, :-step])], dim=1)
+            step *= 2
+        return x
+
+    def _fold(self, x: Tensor) -> Tensor:
+        """Maximum (0 of nothing) or sum over the positions of (R, T, .)."""
+        if self.pooling.name != "max":
+            return x.sum(1)
+        return x.amax(1) if x.shape[1] else x.new_zeros(len(x), x.shape[2])
+
+    def _join(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.maximum(a, b) if self.pooling.name == "max" else a + b
+
+    def _pooled(self, total: Tensor) -> Tensor:
+        """The vector (R, D) of a maximum, a sum, or a weighted sum and its weight."""
+        if self.pooling.name == "max":
+            return total
+        return total / self.length if self.pooling.score is None else total[:, :-1] / total[:, -1:]
 
 
 class _Way(NamedTuple):

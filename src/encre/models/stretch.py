@@ -166,13 +166,13 @@ class Plan(NamedTuple):
             own = x.runs(row, at + below.first, max(width + level.half - below.first, 0))
             near = torch.cat([left, own], dim=1)
             y = level.convolved(F.pad(near, (0, 0, level.half, 0)), padded=False)
-            left = level.finished(y, near[:, :width] if level.residual else None)
+            left = level.finished(y, near[:, :width])
             # On the right: the stretch's own, what has changed so far, and zeros.
             begin = above.last * level.pool
             own = x.runs(row, at + begin - level.half, max(below.last - begin + level.half, 0))
             near = torch.cat([own, right], dim=1)
             y = level.convolved(F.pad(near, (0, 0, 0, level.half)), padded=False)
-            right = level.finished(y, near[:, level.half :] if level.residual else None)
+            right = level.finished(y, near[:, level.half :])
         return left, right
 
 

@@ -48,7 +48,7 @@ class Substitutions(NamedTuple):
     def reversed(self, length: int) -> Substitutions:
         """The same on the reverse complements of the references (R, length)."""
         width = self.bases.shape[1]
-        bases = np.ascontiguousarray(complement(self.bases)[:, ::-1])
+        bases = complement(self.bases)[:, ::-1].copy()
         return Substitutions(self.row, length - self.start - width, bases)
 
     def take(self, which: np.ndarray, first_row: int = 0) -> Substitutions:
@@ -117,7 +117,7 @@ def substituted_logits(
             block, part = codes[first:last], changes.take(which, first)
             strands = [(block, part)]
             if both_strands:
-                strands.append((np.ascontiguousarray(complement(block)[:, ::-1]), part.reversed(length)))
+                strands.append((complement(block)[:, ::-1].copy(), part.reversed(length)))
             for bases, edits in strands:
                 whole, each = _one_strand(engine, bases, edits)
                 reference[first:last] += whole / len(strands)
@@ -128,7 +128,8 @@ def substituted_logits(
 
 def _one_strand(engine: LocalChanges, codes: np.ndarray, edits: Substitutions) -> tuple[np.ndarray, np.ndarray]:
     device = next(engine.readout.convolutions.parameters()).device
-    held = engine.reference(torch.from_numpy(codes).to(device))
+    between = int(edits.start.min(initial=codes.shape[1])), int(edits.start.max(initial=0))
+    held = engine.reference(torch.from_numpy(codes).to(device), between=between, width=edits.bases.shape[1])
     found = np.empty((len(edits.row), held.logits.shape[1]), np.float32)
     groups = Group.cut(*edits, period=engine.period, segment=engine.segment, device=device)
     for group in groups:
