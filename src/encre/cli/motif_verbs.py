@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from encre.predict.inputs import Records
     from encre.predict.predictor import Predictor
 
+#: Pairs on the terminal; all are in spacing.tsv.
+_SHOWN = 4
+
 _SOURCE = "Sequences or regions as in predict, or a dataset folder."
 _Source = Annotated[str | None, typer.Argument(metavar="FILE|REGION|DATASET", help=_SOURCE)]
 _Run = Annotated[str | None, typer.Option(metavar="RUN", help="Run folder; the shipped model if absent.")]
@@ -154,11 +157,11 @@ def _draw(console: Console, values: dict[str, Any], place: Path) -> None:
         table.add_row(*cells)
     if values["motifs"]:
         console.print(table)
-    for spacing in values["spacing"]:
-        if spacing["matters"]:
-            console.print(spacing["statement"], markup=False)
-    if values["spacing"] and not any(spacing["matters"] for spacing in values["spacing"]):
-        console.print(f"Distance: no effect seen in {len(values['spacing'])} pairs, orientations and tasks.")
+    clear = [spacing["statement"] for spacing in values["spacing"] if spacing["matters"]]
+    if values["spacing"]:
+        console.print(f"Distance matters in {len(clear)} of {len(values['spacing'])} pairs, orientations and tasks.")
+    for statement in clear[:_SHOWN]:
+        console.print(f"  {statement}", markup=False)
     for task in values["seqlets"]:
         said = f"{task['task']}: {task['positive']:,} + {task['negative']:,} seqlets that raise and lower its logit"
         console.print(

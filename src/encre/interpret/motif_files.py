@@ -88,8 +88,9 @@ def motif_table(found: Motifs, tasks: tuple[str, ...]) -> pl.DataFrame:
         best = motif.matches[0] if motif.matches else None
         row = {
             "name": motif.pattern.name, "task": motif.pattern.task, "sign": "+" if motif.pattern.sign > 0 else "-",
-            "consensus": motif.pattern.motif.consensus, "seqlets": motif.pattern.seqlets, "called": motif.called,
-            "nearest": best.motif.title if best else "", "p_value": best.p_value if best else None,
+            "consensus": motif.pattern.motif.consensus, "seqlets": motif.pattern.seqlets,
+            "called": motif.called or None,
+            "nearest": best.motif.title if best else None, "p_value": best.p_value if best else None,
             "q_value": best.q_value if best else None, "hits": motif.hits,
         }  # fmt: skip
         rows.append(row | _flat(_effect(found.effects, i, tasks)))
@@ -119,7 +120,7 @@ def spacing_table(spacing: list[Spacing]) -> pl.DataFrame:
 def _database_table(found: Motifs, tasks: tuple[str, ...]) -> pl.DataFrame:
     assert found.database_effects is not None
     rows = [
-        {"name": motif.name, "label": motif.label, "consensus": motif.consensus}
+        {"name": motif.name, "label": motif.label or None, "consensus": motif.consensus}
         | _flat(_effect(found.database_effects, i, tasks))
         for i, motif in enumerate(found.database)
     ]
