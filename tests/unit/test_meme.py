@@ -11,7 +11,9 @@ import pytest
 from encre.errors import FormatError, MissingFileError
 from encre.sequence.meme import Motif, read_meme, write_meme
 
-HEAD = "MEME version 4\n\nALPHABET= ACGT\n\nstrands: + -\n\nBackground letter frequencies\nA 0.25 C 0.25 G 0.25 T 0.25\n"
+HEAD = (
+    "MEME version 4\n\nALPHABET= ACGT\n\nstrands: + -\n\nBackground letter frequencies\nA 0.25 C 0.25 G 0.25 T 0.25\n"
+)
 ONE = """
 MOTIF MA1.1 First label
 letter-probability matrix: alength= 4 w= 2 nsites= 20 E= 0
