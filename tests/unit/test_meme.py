@@ -67,7 +67,7 @@ def test_gzip_and_crlf_are_read(tmp_path):
         (HEAD + ONE.replace("0.10 0.20 0.30 0.40", "-0.10 0.40 0.30 0.40"), 12, "four numbers"),
         (HEAD + ONE.replace("0.10 0.20 0.30 0.40", "nan 0.2 0.3 0.5"), 12, "four numbers"),
         (HEAD + ONE.replace("w= 2", "w= 3"), 14, "ends too soon"),
-        (HEAD + ONE.split("letter")[0], 10, "has no matrix"),
+        (HEAD + ONE.partition("letter")[0], 10, "has no matrix"),
         (HEAD + ONE.replace("MOTIF MA1.1 First label", "MOTIF"), 10, "has no name"),
         (HEAD + ONE + ONE, 16, "stands twice"),
         (b"\x93NUMPY\x00\xff", 1, "'MEME version 4'"),

@@ -39,7 +39,7 @@ def test_scattered_contributions_give_none():
 
 
 def test_many_zeros_do_not_hide_what_stands_together():
-    """A maximum over positions gives contributions of exactly 0; TF-MoDISco's own null then found a fifth of these."""
+    """A maximum over positions gives contributions of exactly 0; TF-MoDISco's own null found a fifth of these."""
     values = np.zeros((100, 80))
     values[:, 30:39] = 2.0
     assert len(find_seqlets(values, np.random.default_rng(0), core=9, flank=5).row) == 100
@@ -53,7 +53,7 @@ def test_cores_never_overlap_and_windows_stay_inside():
     assert (found.start >= 0).all()
     assert (found.start + found.width <= 80).all()
     own = found.start[found.row == 0]
-    assert len(own) == len(set(own.tolist())) or len(own) <= 9
+    assert 7 <= len(own) <= 9  # cores of 9 side by side in 80 bases
 
 
 def test_the_same_stream_gives_the_same_seqlets():
