@@ -31,6 +31,8 @@ class Level(NamedTuple):
         ``(D',)``.
     taps
         ``(D, (2 * half + 1) * D')``: one position's part of the outputs from ``half`` before it to ``half`` behind.
+    kernel
+        ``((2 * half + 1) * D, D')``: all inputs of an output, the first tap's on top.
     half
         Positions each side that an output reaches.
     pool
@@ -42,6 +44,7 @@ class Level(NamedTuple):
     weight: Tensor
     bias: Tensor
     taps: Tensor
+    kernel: Tensor
     half: int
     pool: int
     residual: bool
@@ -55,8 +58,9 @@ class Level(NamedTuple):
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             weight, bias = weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias
         taps = weight[:, :, 0].flip(-1).permute(1, 2, 0).flatten(1).contiguous()
+        kernel = weight[:, :, 0].permute(2, 1, 0).flatten(0, 1).contiguous()
         weight = weight.contiguous(memory_format=torch.channels_last)
-        return cls(weight, bias, taps, weight.shape[-1] // 2, block.pool, block.residual)
+        return cls(weight, bias, taps, kernel, weight.shape[-1] // 2, block.pool, block.residual)
 
     def convolved(self, x: Tensor, *, padded: bool) -> Tensor:
         """What stands before the ReLU: ``(rows, T, D) -> (rows, T', D')``.

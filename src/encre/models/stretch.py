@@ -18,9 +18,10 @@ from torch import Tensor
 from encre.models.cnn import Convolutions
 from encre.models.cnn_lstm import CNNLSTM
 from encre.models.device import Precision, autocast, choose_precision
+from encre.models.ends import End, Span, taken, window_ends
 from encre.models.inference import predict_logits
 from encre.models.layers import Extent, Pooling
-from encre.models.local import Level, Levels, Padded
+from encre.models.local import Levels
 from encre.models.model import EnhancerModel
 from encre.sequence.alphabet import complement
 from encre.sequence.flat import windows
@@ -131,64 +132,26 @@ class Plan(NamedTuple):
         """Multiplications a window: its stride's part of the stretch, and both its ends."""
         total = 0.0
         for number, level in enumerate(self.levels.levels):
-            below, above = self.spans[number], self.spans[number + 1]
-            ends = above.first * level.pool + below.length - above.last * level.pool
-            total += (self.stride / self.levels.steps[number] + ends) * level.weight.numel()
+            pair = self.spans[number], self.spans[number + 1]
+            total += self.stride / self.levels.steps[number] * level.weight.numel()
+            total += End.left(*pair, level).work(level) + End.right(*pair, level).work(level)
         return total
 
     def logits(self, model: EnhancerModel, codes: np.ndarray, device: torch.device) -> Tensor:
         """Logits (n, K) float32 of the windows of one piece, on one strand."""
-        count = (len(codes) - self.window) // self.stride + 1
+        starts = torch.arange(0, len(codes) - self.window + 1, self.stride, device=device)
         tokens = self.levels.tokens(torch.from_numpy(codes).to(device)[None])
-        shared, _ = self.levels.forward(tokens, keep=False)
-        left, right = self._ends(shared, count)
+        outputs, before = ([x[0].contiguous() for x in kept] for kept in self.levels.forward(tokens, keep=True))
+        left, right = window_ends(self.levels, self.spans, outputs, before, starts)
         span, step = self.spans[-1], self.stride // self.levels.steps[-1]
-        whole = shared[-1][0].contiguous()
         if isinstance(model.trunk, CNNLSTM):
-            at = torch.arange(count, device=device) * step + span.first
-            middle = Padded(whole[None], 0).runs(torch.zeros_like(at), at, span.last - span.first)
+            middle = taken(outputs[-1], starts // self.levels.steps[-1] + span.first, span.last - span.first)
             features = torch.cat([left, middle, right], dim=1).transpose(1, 2)
-            length = torch.full((count,), span.length, device=device)
+            length = torch.full((len(starts),), span.length, device=device)
             x, extent = model.trunk.run(features, Extent(length, span.length, full=True))
             return model.read(model.pooling(x, extent)).float()
-        inside = whole[span.first :]
+        inside = outputs[-1][span.first :]
         return model.read(_pool(model.pooling, left, inside, right, step=step, width=span.last - span.first)).float()
-
-    def _ends(self, shared: list[Tensor], count: int) -> tuple[Tensor, Tensor]:
-        """The last level's features at both ends of every window, (n, first, D) and (n, length - last, D)."""
-        left = right = shared[0].new_empty(count, 0, shared[0].shape[2])
-        for number, level in enumerate(self.levels.levels):
-            below, above = self.spans[number], self.spans[number + 1]
-            at = torch.arange(count, device=left.device) * (self.stride // self.levels.steps[number])
-            row, x = torch.zeros_like(at), Padded(shared[number].contiguous(), 0)
-            # On the left: zeros, what has changed so far, and the stretch's own as far as it is needed.
-            width = above.first * level.pool
-            own = x.runs(row, at + below.first, max(width + level.half - below.first, 0))
-            near = torch.cat([left, own], dim=1)
-            y = level.convolved(F.pad(near, (0, 0, level.half, 0)), padded=False)
-            left = level.finished(y, near[:, :width])
-            # On the right: the stretch's own, what has changed so far, and zeros.
-            begin = above.last * level.pool
-            own = x.runs(row, at + begin - level.half, max(below.last - begin + level.half, 0))
-            near = torch.cat([own, right], dim=1)
-            y = level.convolved(F.pad(near, (0, 0, 0, level.half)), padded=False)
-            right = level.finished(y, near[:, level.half :])
-        return left, right
-
-
-class Span(NamedTuple):
-    """Positions of a window at one level: those from ``first`` to ``last`` do not feel the window's ends."""
-
-    first: int
-    last: int
-    length: int
-
-    def above(self, level: Level) -> Span:
-        """At the output of a level."""
-        first = -(-(self.first + level.half) // level.pool)
-        last = (self.last - level.half) // level.pool  # one that pools fewer than the others is the window's own
-        length = -(-self.length // level.pool)
-        return Span(first, last, length)
 
 
 def _pool(pooling: Pooling, left: Tensor, inside: Tensor, right: Tensor, *, step: int, width: int) -> Tensor:
