@@ -14,7 +14,7 @@ from encre.models.readout import Readout
 from encre.shapes import N_CODE
 
 #: Changes that are computed together: their features stay in the processor's cache.
-_TOGETHER = {"cpu": 64, "cuda": 4096}
+_TOGETHER = {"cpu": 192, "cuda": 4096}
 
 
 class Held(NamedTuple):
@@ -178,11 +178,14 @@ def spread(y: Tensor, delta: Tensor, level: Level, *, offset: int) -> None:
 
     The difference at position i reaches the outputs from ``offset + i`` on, a kernel's width of them.
     """
-    rows, count, width = len(delta), delta.shape[1], 2 * level.half + 1
-    parts = (delta.reshape(rows * count, -1) @ level.taps).view(rows, count, width, -1)
-    if count <= width:
-        for place in range(count):
-            y[:, offset + place : offset + place + width] += parts[:, place]
-    else:
-        for place in range(width):
-            y[:, offset + place : offset + place + count] += parts[:, :, place]
+    rows, count, features = delta.shape
+    width = 2 * level.half + 1
+    if count == 1:
+        y[:, offset : offset + width] += (delta[:, 0] @ level.taps).view(rows, width, -1)
+        return
+    flat, kernel = delta.flatten(1).to(y.dtype), level.kernel.to(y.dtype)
+    for place in range(count + width - 1):  # what each output reads of the differences
+        first, last = max(place - width + 1, 0), min(place + 1, count)
+        tap = first - (place - width + 1)
+        part = flat[:, first * features : last * features]
+        y[:, offset + place].addmm_(part, kernel[tap * features : (tap + last - first) * features])
