@@ -31,6 +31,8 @@ model: $(VENV)/demo
 benchmark: $(VENV)/benchmark
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/registry_scale.py
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/saturation.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -47,7 +47,7 @@ from encre.models.substitution import (
     naive_substituted_logits,
     substituted_logits,
 )
-from encre.predict.variants import VariantOptions, score_variants
+from encre.predict.variants.effects import VariantOptions, score_variants
 
 TOLERANCE = 1e-5
 Side = Callable[[], float]

@@ -30,14 +30,14 @@ _HOME = {
     "compare": "encre.train.assess",
     "load": "encre.predict.predictor",
     "predict_regions": "encre.predict.regions",
-    "score_variants": "encre.predict.variants",
-    "VariantOptions": "encre.predict.variants",
-    "scan": "encre.predict.scan",
-    "ScanConfig": "encre.predict.scan",
+    "score_variants": "encre.predict.variants.effects",
+    "VariantOptions": "encre.predict.variants.effects",
+    "scan": "encre.predict.scan.scanning",
+    "ScanConfig": "encre.predict.scan.scanning",
     "attribute": "encre.interpret.attribution",
     "AttributionSettings": "encre.interpret.settings",
     "saturation_mutagenesis": "encre.interpret.mutagenesis",
-    "design": "encre.interpret.design",
+    "design": "encre.interpret.design.designs",
     "write_report": "encre.report.html",
     "EncreError": "encre.errors",
 }
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from encre.genome.intervals import Interval as Interval
     from encre.genome.store import Genome as Genome
     from encre.interpret.attribution import attribute as attribute
-    from encre.interpret.design import design as design
+    from encre.interpret.design.designs import design as design
     from encre.interpret.mutagenesis import saturation_mutagenesis as saturation_mutagenesis
     from encre.interpret.settings import AttributionSettings as AttributionSettings
     from encre.models.cnn import CNNConfig as CNNConfig
@@ -59,10 +59,10 @@ if TYPE_CHECKING:
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
     from encre.predict.regions import predict_regions as predict_regions
-    from encre.predict.scan import ScanConfig as ScanConfig
-    from encre.predict.scan import scan as scan
-    from encre.predict.variants import VariantOptions as VariantOptions
-    from encre.predict.variants import score_variants as score_variants
+    from encre.predict.scan.scanning import ScanConfig as ScanConfig
+    from encre.predict.scan.scanning import scan as scan
+    from encre.predict.variants.effects import VariantOptions as VariantOptions
+    from encre.predict.variants.effects import score_variants as score_variants
     from encre.report.html import write_report as write_report
     from encre.tasks import Task as Task
     from encre.tasks import TaskSet as TaskSet

@@ -13,7 +13,7 @@ import pytest
 
 from encre import Genome, ScanConfig, load, scan
 from encre.errors import MissingExtraError, ResourceError
-from encre.predict import scan_plan
+from encre.predict.scan import plan as scan_plan
 from toy_models import random_text, save_motif_run
 from toy_scans import write_fasta
 
@@ -84,8 +84,8 @@ def test_a_shard_whose_workers_are_always_lost_is_given_up_in_words(cluster, tmp
     def die(*_: object) -> None:  # in here, so that it travels to the worker by value
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr("encre.predict.scan_ray._RETRIES", 0)
-    monkeypatch.setattr("encre.predict.scan_ray._score", die)
+    monkeypatch.setattr("encre.predict.scan.on_ray._RETRIES", 0)
+    monkeypatch.setattr("encre.predict.scan.on_ray._score", die)
     genome = Genome(write_fasta(tmp_path / "toy.fa", {"chr1": random_text(1_000, 1)}), assembly="custom:toy")
     predictor = load(save_motif_run(tmp_path / "run"))
     with pytest.raises(ResourceError, match="shard 0 was given up: a worker was lost"):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import encre
-from encre.predict.variants import VariantOptions, score_variants
+from encre.predict.variants.effects import VariantOptions, score_variants
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

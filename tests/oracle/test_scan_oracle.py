@@ -11,7 +11,8 @@ from encre import Genome, ScanConfig, load, scan
 from encre.genome.intervals import Interval
 from encre.genome.signal import SignalTrack
 from encre.models.inference import predict_logits
-from encre.predict import scan_plan, scan_score
+from encre.predict.scan import plan as scan_plan
+from encre.predict.scan import score as scan_score
 from toy_models import MOTIFS, random_text, save_motif_run
 from toy_scans import TRUNKS, save_random_run, spotted_text, write_fasta
 

@@ -17,10 +17,10 @@ from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.model import build_model
 from encre.models.transformer import TransformerConfig
-from encre.predict import variant_windows
 from encre.predict.predictor import Predictor, load
-from encre.predict.variant_background import q_values
-from encre.predict.variants import VariantOptions, score_variants
+from encre.predict.variants import windows as variant_windows
+from encre.predict.variants.background import q_values
+from encre.predict.variants.effects import VariantOptions, score_variants
 from encre.tasks import screen_tasks
 
 WIDTH = 60

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encre.errors import ConfigError
-from encre.interpret.design import design
-from encre.interpret.design_check import broken_constraints
-from encre.interpret.design_constraints import Constraints
-from encre.interpret.design_settings import DesignSettings
-from encre.interpret.design_sites import read_site, sites_after, sites_in
+from encre.interpret.design.check import broken_constraints
+from encre.interpret.design.constraints import Constraints
+from encre.interpret.design.designs import design
+from encre.interpret.design.settings import DesignSettings
+from encre.interpret.design.sites import read_site, sites_after, sites_in
 from encre.predict.predictor import Predictor
 from encre.sequence.alphabet import decode
 from toy_models import motif_model, random_text

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from encre.errors import ConfigError, MissingExtraError, SequenceError
-from encre.interpret.design import NOT_JUDGED, design
-from encre.interpret.design_constraints import Constraints
-from encre.interpret.design_evolution import children_of
-from encre.interpret.design_greedy import best_edit
-from encre.interpret.design_problem import Problem
-from encre.interpret.design_search import closest
-from encre.interpret.design_settings import DesignSettings
-from encre.interpret.design_target import Objective
+from encre.interpret.design.constraints import Constraints
+from encre.interpret.design.designs import NOT_JUDGED, design
+from encre.interpret.design.evolution import children_of
+from encre.interpret.design.greedy import best_edit
+from encre.interpret.design.problem import Problem
+from encre.interpret.design.search import closest
+from encre.interpret.design.settings import DesignSettings
+from encre.interpret.design.target import Objective
 from encre.models.checkpoint import save_model
 from encre.models.inference import predict_logits
 from encre.models.model import build_model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from encre.errors import ConfigError
-from encre.interpret.design_target import Objective
+from encre.interpret.design.target import Objective
 from encre.tasks import Task, TaskSet
 
 TASKS = TaskSet([Task("heart", "tissue"), Task("brain", "tissue"), Task("large_intestine", "tissue")])

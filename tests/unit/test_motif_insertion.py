@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from encre.errors import SequenceError
-from encre.interpret.motif_insertion import (
+from encre.interpret.motifs.insertion import (
     Backgrounds,
     Insertion,
     given_backgrounds,
@@ -18,7 +18,7 @@ from encre.interpret.motif_insertion import (
     mean_interval,
     shuffled_backgrounds,
 )
-from encre.interpret.motif_pairs import NamedCodes, pair_spacing, permutation_p
+from encre.interpret.motifs.pairs import NamedCodes, pair_spacing, permutation_p
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.inference import predict_logits

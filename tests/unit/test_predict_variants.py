@@ -12,11 +12,11 @@ from encre.errors import AssemblyMismatchError, ConfigError, EncreError, FormatE
 from encre.genome.intervals import Interval
 from encre.genome.store import Genome
 from encre.predict.predictor import Predictor, load
-from encre.predict.variant_background import draw_background, groups_of, name_of_group, p_values
-from encre.predict.variant_checks import Changes, check_variants
-from encre.predict.variant_inputs import read_saturation, read_variants
-from encre.predict.variant_windows import centred
-from encre.predict.variants import VariantOptions, score, score_variants
+from encre.predict.variants.background import draw_background, groups_of, name_of_group, p_values
+from encre.predict.variants.checks import Changes, check_variants
+from encre.predict.variants.effects import VariantOptions, score, score_variants
+from encre.predict.variants.inputs import read_saturation, read_variants
+from encre.predict.variants.windows import centred
 from encre.sequence.alphabet import encode_many
 from toy_models import MOTIFS, random_text, save_motif_run
 

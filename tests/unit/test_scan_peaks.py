@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encre.genome.bed import read_bed
-from encre.predict.peaks import Call, PeakWriter
+from encre.predict.scan.peaks import Call, PeakWriter
 
 CALL = Call("probability", 0.5, 0.1)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from encre.errors import FormatError, IntervalError, MissingFileError, UnknownChromosomeError
 from encre.genome.store import Genome
-from encre.predict import scan_plan
-from encre.predict.scan_plan import bin_shift, plan_scan, read_scan_regions
+from encre.predict.scan import plan as scan_plan
+from encre.predict.scan.plan import bin_shift, plan_scan, read_scan_regions
 from toy_scans import write_fasta
 
 

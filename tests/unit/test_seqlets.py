@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encre.interpret.seqlets import fdr_threshold, find_seqlets, window_sums
+from encre.interpret.motifs.seqlets import fdr_threshold, find_seqlets, window_sums
 
 
 def scattered(count: int = 100, length: int = 80) -> np.ndarray:

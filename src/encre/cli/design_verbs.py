@@ -12,7 +12,7 @@ from encre.cli.session import EPILOG, Session, session_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from encre.interpret.design import Designs
+    from encre.interpret.design.designs import Designs
 
 #: Rows on the terminal.
 _SHOWN = 20
@@ -63,7 +63,7 @@ def design(
 
     Writes FASTA, tables, the searches' trajectories and design.html. Every design satisfies every constraint.
     """
-    from encre.interpret.design_settings import read_interval, read_range
+    from encre.interpret.design.settings import read_interval, read_range
 
     settings = {"method": method, "count": count, "length": length, "steps": steps, "population": population}
     settings |= {"gc": read_range(gc) if gc else None, "start_gc": start_gc, "flanks": (left, right), "apart": apart}
@@ -85,7 +85,7 @@ def _design(
 ) -> None:
     """Check what can be checked without torch, design, write the folder and its page, and say how it went."""
     from encre.files import refuse_occupied, staged_folder
-    from encre.interpret.design_settings import DesignSettings
+    from encre.interpret.design.settings import DesignSettings
     from encre.predict.inputs import check_source, open_genome
 
     DesignSettings.parse(settings, where="design")
@@ -93,7 +93,7 @@ def _design(
     start, genome, assembly = begin
     if start not in ("random", "genome"):
         check_source(start)
-    from encre.interpret.design import design as go
+    from encre.interpret.design.designs import design as go
     from encre.predict.predictor import load
     from encre.report.design_page import write_design_page
 

@@ -91,7 +91,7 @@ def _motifs(
     if out is None and model is None:
         raise ConfigError("there is no run folder to write into", remedy="Name a new folder with --out.")
     from encre.files import refuse_occupied
-    from encre.interpret.motif_settings import MotifSettings, check_extras
+    from encre.interpret.motifs.settings import MotifSettings, check_extras
     from encre.interpret.settings import AttributionSettings
     from encre.sequence.meme import read_meme
 
@@ -102,9 +102,9 @@ def _motifs(
     attribution = AttributionSettings(method, seed=settings.seed, precision=precision)  # pyright: ignore[reportArgumentType]
     database = read_meme(files["database"]) if files["database"] else []
     check_extras()
-    from encre.interpret.motif_contributions import read_contributions
-    from encre.interpret.motif_files import write_motifs
-    from encre.interpret.motifs import MotifInputs, find_motifs
+    from encre.interpret.motifs.contributions import read_contributions
+    from encre.interpret.motifs.files import write_motifs
+    from encre.interpret.motifs.finding import MotifInputs, find_motifs
     from encre.predict.predictor import load
 
     ready = read_contributions(files["contributions"], tasks) if files["contributions"] else None

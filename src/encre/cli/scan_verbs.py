@@ -12,7 +12,7 @@ from encre.cli.session import EPILOG, session_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from encre.predict.scan import ScanResult
+    from encre.predict.scan.scanning import ScanResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,10 +60,10 @@ def scan(
         "keep_shards": keep_shards,
     }
     from encre.genome.store import Genome
-    from encre.predict import scan as room
     from encre.predict.base_rate import read_base_rate
     from encre.predict.predictor import load
-    from encre.predict.scan_team import own_device
+    from encre.predict.scan import scanning as room
+    from encre.predict.scan.team import own_device
 
     session = session_of(context)
     config = room.ScanConfig.parse(given | {"base_rate": read_base_rate(base_rate)}, where="encre scan")

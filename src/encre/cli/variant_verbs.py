@@ -12,7 +12,7 @@ from encre.cli.session import EPILOG, Session, session_of
 if TYPE_CHECKING:
     from encre.genome.store import Genome
     from encre.predict.predictor import Predictor
-    from encre.predict.variants import VariantScores
+    from encre.predict.variants.effects import VariantScores
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,8 +51,8 @@ def variants(
     from encre.files import open_existing
     from encre.predict.inputs import open_genome
     from encre.predict.predictor import load
-    from encre.predict.variant_outputs import check_variant_output
-    from encre.predict.variants import VariantOptions, score
+    from encre.predict.variants.effects import VariantOptions, score
+    from encre.predict.variants.outputs import check_variant_output
 
     session = session_of(context)
     open_existing(source).close()  # a wrong name is said at once, before torch is loaded
@@ -84,7 +84,7 @@ def _hand_over(
 ) -> None:
     """Write the output file, or put the table on stdout; list apart what was not scored."""
     from encre.predict.outputs import as_text, write_text
-    from encre.predict.variant_outputs import for_people, not_scored, write_scores
+    from encre.predict.variants.outputs import for_people, not_scored, write_scores
 
     summary = {"model": predictor.describe(), **scores.summary, "out": out}
     if out is not None:

@@ -13,10 +13,8 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from encre.sequence.tokenizers import kmer_ids
+from encre.sequence.kmer_counts import merged_kmer_counts
 from encre.shapes import N_CODE
-
-_BLOCK = 1 << 22  # bases handled at once: bounds the memory of the counts' intermediate arrays
 
 
 class Baseline(ABC):
@@ -151,45 +149,8 @@ def kmer_frequencies(codes: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarr
     numpy.ndarray
         (N, F) float32, F = 136 for k = 4 and 512 for k = 5.
     """
-    merged = _merge(k)
-    size = int(merged.max()) + 1
-    length = np.diff(offsets)
-    result = np.zeros((len(length), size), np.float32)
-    for first, last in _blocks(offsets):
-        flat = codes[offsets[first] : offsets[last]]
-        if len(flat) < k:
-            continue
-        row = np.repeat(np.arange(last - first), length[first:last])
-        ids = kmer_ids(flat.astype(np.int64), k)
-        # a k-mer counts when it lies in one sequence and holds no N
-        inside = (row[: len(ids)] == row[k - 1 :]) & (ids < 4**k)
-        place = row[: len(ids)][inside] * size + merged[ids[inside]]
-        counts = np.bincount(place, minlength=(last - first) * size).reshape(-1, size)
-        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        result[first:last] = np.sqrt(share)
-    return result
-
-
-def _blocks(offsets: np.ndarray) -> list[tuple[int, int]]:
-    """Runs of whole sequences of about ``_BLOCK`` bases (or one longer sequence)."""
-    n = len(offsets) - 1
-    bounds, first = [], 0
-    while first < n:
-        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK, side="right")) - 1
-        last = min(n, max(first + 1, last), first + (1 << 15))
-        bounds.append((first, last))
-        first = last
-    return bounds
-
-
-def _merge(k: int) -> np.ndarray:
-    """(4**k,) feature of each k-mer id, the same for an id and its reverse complement's."""
-    ids = np.arange(4**k)
-    other, rest = np.zeros_like(ids), ids.copy()
-    for _ in range(k):
-        other = other * 4 + (3 - rest % 4)
-        rest //= 4
-    return np.unique(np.minimum(ids, other), return_inverse=True)[1]
+    counts = merged_kmer_counts(codes, offsets, k)
+    return np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1), out=counts)
 
 
 #: name -> class; a new baseline is a class above and a line here

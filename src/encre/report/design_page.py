@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from encre.errors import FolderError
 from encre.evaluation.summary import Finding, number
 from encre.files import read_json, staged_file
 from encre.report import figures, svg
+from encre.report.pages import render_page
 from encre.report.svg import tag
 from encre.reproducibility import version
 
@@ -65,32 +65,23 @@ def render(folder: Path) -> str:
         raise FolderError("this is not a design folder of this encre", where=folder, expected=f"{_FORMAT}")
     table = pl.read_parquet(folder / "designs.parquet")
     paths = pl.read_csv(folder / "trajectory.tsv", separator="\t")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"thousands": lambda n: f"{n:,}"}
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("design.html.j2").render(
-        style=style,
-        summary=summary,
-        findings=_findings(summary, table),
-        best=table.row(0, named=True),
-        panels=[
+    values = {
+        "summary": summary,
+        "findings": _findings(summary, table),
+        "best": table.row(0, named=True),
+        "panels": [
             panel for panel in (trajectories(table, paths), best_by_task(table, summary), judged(table)) if panel
         ],
-        columns=[_label(name) for name in _shown(table, summary)],
-        rows=_rows(table, summary),
-        sequences=[_sequence(row, summary["settings"]) for row in table.head(_SEQUENCES).iter_rows(named=True)],
-        undrawn=max(0, table.height - _SEQUENCES),
-        settings=_settings(summary),
-        number=number,
-        version=version(),
-        made=summary["provenance"]["created"][:10],
-    )
+        "columns": [_label(name) for name in _shown(table, summary)],
+        "rows": _rows(table, summary),
+        "sequences": [_sequence(row, summary["settings"]) for row in table.head(_SEQUENCES).iter_rows(named=True)],
+        "undrawn": max(0, table.height - _SEQUENCES),
+        "settings": _settings(summary),
+        "number": number,
+        "version": version(),
+        "made": summary["provenance"]["created"][:10],
+    }
+    return render_page("design.html.j2", values)
 
 
 def _findings(summary: Mapping[str, Any], table: pl.DataFrame) -> list[Finding]:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from encre.evaluation.runs import compare_runs
 from encre.evaluation.summary import Finding, findings, group_label, number
 from encre.files import staged_file
 from encre.report import background, motif_section, sections
 from encre.report.folders import RunView, read_runs
+from encre.report.pages import render_page
 from encre.reproducibility import version
 
 
@@ -59,22 +58,8 @@ def render(views: Sequence[RunView], *, notes: Sequence[str] = ()) -> str:
         paths = [view.path for view in views]
         settings = {"split": first["split"], "seed": first["seed"], "resamples": first["resamples"]}
         pairs = compare_runs(paths, **settings)["pairs"]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "thousands": lambda n: f"{n:,}",
-        "number": number,
-        "percent": _percent,
-        "words": group_label,
-    }
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     context = _context(views, pairs, notes=notes)
-    return environment.get_template("page.html.j2").render(style=style, **context)
+    return render_page("page.html.j2", context, number=number, percent=_percent, words=group_label)
 
 
 def _context(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]], *, notes: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Designing sequences: search, constraints, judges."""

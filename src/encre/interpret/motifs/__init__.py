@@ -1,0 +1,1 @@
+"""Motifs that a model has learnt: patterns, names, hits, effects, pairs."""

@@ -1,0 +1,1 @@
+"""Scanning a genome: shards of windows, tracks and peaks; torchrun and Ray."""

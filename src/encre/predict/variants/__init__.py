@@ -1,0 +1,1 @@
+"""Effects of variants: reading, checking, windows, scores, p-values, writing."""
