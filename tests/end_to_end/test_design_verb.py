@@ -141,6 +141,7 @@ def test_a_region_becomes_a_window_around_its_centre(encre, run: Path, genome: P
     (row,) = pl.read_parquet(out / "designs.parquet").iter_rows(named=True)
     assert row["length"] == 80
     assert row["start_sequence"] == genome.read_text().split()[1][470:550]
+    assert (row["start_position"], row["end_position"]) == (470, 550)
 
 
 REFUSED = [

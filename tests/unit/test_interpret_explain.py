@@ -150,6 +150,10 @@ def test_a_broken_sum_is_seen(model: Predictor):
     wrong = Attributions(**{**vars(found), "error": found.error + 1.0})
     with pytest.raises(ConvergenceError, match="DeepLIFT does not converge"):
         refuse_unconverged(wrong)
+    # The task that is named is the one above its limit, not the one with the greatest error.
+    parts = {"error": np.array([[0.05, 0.02]]), "difference": np.array([[100.0, 0.5]])}
+    with pytest.raises(ConvergenceError, match=rf"task {found.tasks[1]}.*got 0\.02"):
+        refuse_unconverged(Attributions(**{**vars(found), **parts}))
     nothing = Attributions(**{**vars(found), "error": found.error * np.nan})
     assert nothing.unconverged.tolist() == [0]
 

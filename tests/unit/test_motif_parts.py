@@ -80,6 +80,8 @@ def test_whose_contributions_they_are_must_be_known(tmp_path):
     save_arrays(tmp_path, ["heart"])
     with pytest.raises(ConfigError, match="--task"):
         read_contributions(tmp_path, ["heart", "brain"])
+    with pytest.raises(ConfigError, match=r"not contributions to 'brain'.*They are to heart"):
+        read_contributions(tmp_path, ["brain"])
     (tmp_path / "explain.json").unlink()
     with pytest.raises(ConfigError, match="--task"):
         read_contributions(tmp_path)
@@ -101,6 +103,8 @@ def test_hits_equal_a_scan_base_by_base():
     for strand, weights in (("+", odds), ("-", odds[::-1, ::-1])):
         for row in range(5):
             for start in range(54):
+                if (codes[row, start : start + 7] == 4).any():
+                    continue
                 expected[row, start, strand] = (one_hot[row, start : start + 7] * weights).sum()
     assert found.height > 3
     least = found["score"].min()
@@ -111,6 +115,13 @@ def test_hits_equal_a_scan_base_by_base():
     assert all(place in known for place, score in expected.items() if score > least + 0.2)  # a bin is 0.1
     assert find_hits(one_hot, [], p=0.01).height == 0
     assert find_hits(one_hot[:, :5], [motif], p=0.01).height == 0
+
+
+def test_no_hit_hangs_over_an_end_or_an_n():
+    texts = ["TTGACTCAGCTT", "TGACTCAGNNNN", "NTGACTCAGCAA"]  # shorter sequences are filled up with N
+    one_hot = np.stack([(encode_many([text])[0][:, None] == np.arange(4)) for text in texts]).astype(np.float32)
+    found = find_hits(one_hot, [sharp("TGACTCAGC")], p=1e-3)
+    assert found.select("row", "start", "end").rows() == [(0, 1, 10), (2, 1, 10)]
 
 
 def test_alike_motifs_are_alike_shifted_and_on_the_other_strand():

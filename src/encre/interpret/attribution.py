@@ -266,13 +266,16 @@ def refuse_unconverged(found: Attributions) -> None:
     rows = found.unconverged
     if not len(rows):
         return
-    settings, first = found.settings, int(rows[0])
-    task = int(np.argmax(found.error[first]))
+    from encre.interpret.gradients import allowed
+
+    settings, first, limit = found.settings, int(rows[0]), found.settings.largest_error or 0.0
+    beyond = found.error[first] / allowed(limit, found.difference[first])
+    task = int(np.argmax(beyond))
     raise ConvergenceError(
         f"{settings.kind.title} does not converge for {len(rows):,} of {len(found):,} sequences, the first "
         f"'{found.names[first]}' (task {found.tasks[task]})",
         where=found.records.source,
-        expected=f"a completeness error of at most {settings.largest_error:g} of the difference "
+        expected=f"a completeness error of at most {limit:g} of the difference "
         f"{found.difference[first, task]:.3g}, which counts as 1 where it is smaller",
         got=f"{found.error[first, task]:.3g}",
         remedy="Use another method (ism measures each base by itself), raise --limit if such an error does not "

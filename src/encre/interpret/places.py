@@ -69,12 +69,9 @@ class Places(NamedTuple):
 def places_of(records: Records, windows: Windows) -> Places:
     """Where the windows lie; windows around a region's centre may begin before 0."""
     names, start = [str(records.names[row]) for row in windows.record], windows.first
-    if records.chrom is None or records.start is None or records.end is None:
+    if records.chrom is None or records.first is None:
         return Places(names, names, start, start + windows.length)
-    # What was fetched has the region's own centre, whether it was widened or not.
-    length = np.diff(records.offsets)
-    origin = (records.start + records.end) // 2 - length // 2
-    start = start + origin[windows.record]
+    start = start + records.first[windows.record]
     chrom = [str(records.chrom[row]) for row in windows.record]
     return Places(names, chrom, start, start + windows.length)
 

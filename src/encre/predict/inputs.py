@@ -66,6 +66,16 @@ class Records:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def first(self) -> np.ndarray | None:
+        """(N,) where each row's first base lies on its chromosome, 0-based, below 0 when widened over the beginning.
+
+        What was fetched has the centre of the interval that was asked for. None without coordinates.
+        """
+        if self.chrom is None or self.start is None or self.end is None:
+            return None
+        return (self.start + self.end) // 2 - np.diff(self.offsets) // 2
+
     def take(self, rows: np.ndarray) -> Records:
         """Some of the rows (B,), in that order."""
         codes, offsets = take_flat(self.codes, self.offsets, rows)

@@ -198,7 +198,7 @@ def _given(records: Records, constraints: Constraints, model: Predictor) -> Star
     if settings.shuffle:
         flat = dinucleotide_shuffle(flat, records.offsets, stream(settings.seed, "design", "shuffle"))
     found = Starts([], [], [], [], each=settings.count)
-    changed = 0
+    chrom, first, changed = records.chrom, records.first, 0
     for row, name in enumerate(records.names):
         codes = flat[records.offsets[row] : records.offsets[row + 1]]
         where = f"{records.source}, '{name}'"
@@ -211,8 +211,10 @@ def _given(records: Records, constraints: Constraints, model: Predictor) -> Star
         found.names.append(str(name))
         found.codes.append(start)
         found.mended.append(mended)
-        placed = records.chrom is not None and records.start is not None and records.end is not None
-        found.place.append((records.chrom[row], int(records.start[row]), int(records.end[row])) if placed else None)  # type: ignore[index]
+        if chrom is None or first is None:
+            found.place.append(None)
+        else:
+            found.place.append((chrom[row], int(first[row]), int(first[row]) + len(codes)))
     notes = ["The starts were shuffled, keeping their dinucleotides."] if settings.shuffle else []
     if changed:
         notes.append(

@@ -103,9 +103,7 @@ def middles(records: Records, *, window: int, most: int, seed: int) -> tuple[Rec
         notes.append(f"Of {int((length > window).sum()):,} sequences longer than {window:,} bp the middle was taken.")
     begin = records.offsets[:-1] + cut
     middle = replace(records, codes=join(records.codes, begin, begin + width), offsets=offsets_of(width))
-    first = cut
-    if records.chrom is not None and records.start is not None and records.end is not None:
-        first = (records.start + records.end) // 2 - length // 2 + cut  # what was fetched has the region's centre
+    first = cut if records.first is None else records.first + cut
     chrom = None if records.chrom is None else [str(name) for name in records.chrom]
     return middle, Located([str(name) for name in records.names], chrom, first), notes
 
@@ -158,6 +156,11 @@ def read_contributions(folder: str | Path, tasks: Sequence[str] = ()) -> Contrib
     alone = known is None or len(known) == 1
     if not names or (alone and len(names) > 1):
         raise ConfigError("whose contributions are these?", where=folder, remedy="Name the one task with --task.")
+    for name in names:
+        if known is not None and name not in known:
+            raise ConfigError(
+                f"these are not contributions to '{name}'", where=folder, remedy=f"They are to {', '.join(known)}."
+            )
     one_hot = _read_array(folder / "ohe.npz")
     if not np.isin(one_hot, (0, 1)).all() or one_hot.sum(axis=1).max() > 1:
         raise FormatError("not one-hot sequences", where=folder / "ohe.npz", expected="a 1 for one base a place")

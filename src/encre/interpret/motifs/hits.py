@@ -15,7 +15,7 @@ _PSEUDO = 1e-4
 
 
 def find_hits(one_hot: np.ndarray, motifs: Sequence[Motif], *, p: float) -> pl.DataFrame:
-    """Matches of motifs on both strands.
+    """Matches of motifs on both strands; a place that holds an N is none, as in the MEME suite.
 
     Parameters
     ----------
@@ -59,4 +59,8 @@ def find_hits(one_hot: np.ndarray, motifs: Sequence[Motif], *, p: float) -> pl.D
         frame = pl.DataFrame({name: column.to_numpy() for name, column in columns.items()})
         frames.append(frame.with_columns(pl.lit(motif.title).alias("motif")).select(*schema).cast(schema))  # pyright: ignore[reportArgumentType]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-    return table.sort("row", "start", "motif", "strand")
+    # memelite takes N for an average base, and would find motifs that hang over a sequence's end.
+    unknown = np.zeros((len(one_hot), length + 1), np.int64)
+    np.cumsum(one_hot.sum(axis=2) == 0, axis=1, out=unknown[:, 1:])
+    row, start, end = (table[name].to_numpy() for name in ("row", "start", "end"))
+    return table.filter(unknown[row, end] == unknown[row, start]).sort("row", "start", "motif", "strand")
