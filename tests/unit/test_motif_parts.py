@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from encre.errors import ConfigError, FormatError
+from encre.evaluation.false_discovery import benjamini_hochberg
 from encre.interpret.motifs.contributions import middles, read_contributions
 from encre.interpret.motifs.finding import FoundMotif, name_patterns, representatives, short_name
 from encre.interpret.motifs.hits import find_hits
-from encre.interpret.motifs.names import benjamini_hochberg
 from encre.interpret.motifs.patterns import Pattern, alike
 from encre.predict.inputs import Records
 from encre.sequence.alphabet import encode_many

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from encre.evaluation.false_discovery import benjamini_hochberg
 from encre.interpret.motifs.patterns import Pattern
 from encre.interpret.motifs.settings import extra
 from encre.sequence.meme import Motif
@@ -69,12 +70,3 @@ def match_patterns(patterns: Sequence[Pattern], database: Sequence[Motif]) -> li
         best = np.argsort(p, kind="stable")[:_KEPT]
         matches.append([Match(database[i], float(p[i]), float(q[i]), "-" if strand[i] else "+") for i in best])
     return matches
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q-values of p-values (N,): the smallest false discovery rate at which each would be called."""
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return q

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from encre.evaluation.false_discovery import benjamini_hochberg
 from encre.interpret.motifs.insertion import Backgrounds, Insertion, mean_interval
-from encre.interpret.motifs.names import benjamini_hochberg
 from encre.reproducibility import stream
 from encre.sequence.alphabet import reverse_complement
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from encre.evaluation.false_discovery import benjamini_hochberg
 from encre.genome.intervals import overlaps
 from encre.genome.store import Genome
 from encre.predict.variants.checks import KINDS, Changes, names_of
@@ -151,13 +152,7 @@ def p_values(
 
 def q_values(p: np.ndarray) -> np.ndarray:
     """Benjamini-Hochberg over the rows of each column of p-values (P, K); NaN stays and counts for nothing."""
-    result = np.full(p.shape, np.nan)
-    for task in range(p.shape[1]):
-        known = np.flatnonzero(~np.isnan(p[:, task]))
-        order = known[np.argsort(p[known, task], kind="stable")]
-        scaled = p[order, task] * len(order) / np.arange(1, len(order) + 1)
-        result[order, task] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return result
+    return np.stack([benjamini_hochberg(column) for column in p.T], axis=1)
 
 
 class _Sites:
