@@ -95,6 +95,7 @@ def staged_folder(path: str | Path) -> Iterator[Path]:
     with _staged(path, folder=True) as staged, explain_full_disk(path):
         yield staged
         staged.chmod(0o755)
+        refuse_occupied(path)  # another process may have been quicker
         if path.is_dir():
             path.rmdir()
         staged.rename(path)
@@ -178,12 +179,14 @@ def refuse_occupied(path: str | Path) -> None:
 @contextlib.contextmanager
 def explain_full_disk(path: str | Path) -> Iterator[None]:
     """Turn 'no space left' into one :class:`ResourceError` that says where and what to do."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     try:
         yield
     except EncreError:
         raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        said = str(error)  # polars raises no OSError, but has the number in its words
+        if getattr(error, "errno", None) not in full and not any(f"(os error {number})" in said for number in full):
             raise
         raise ResourceError(
             "the disk filled up while writing",

@@ -37,7 +37,7 @@ _ARROW_TYPES = {
     "float": pa.float64(),
 }
 # The empty block that ends every whole bgzip file (SAM specification, section 4.1.2).
-_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,8 @@ def refuse_cut_bgzip(path: str | Path) -> None:
         if head[:4] != b"\x1f\x8b\x08\x04" or head[12:14] != b"BC":
             return
         handle.seek(0, io.SEEK_END)
-        handle.seek(max(0, handle.tell() - len(_BGZIP_END)))
-        if handle.read() != _BGZIP_END:
+        handle.seek(max(0, handle.tell() - len(BGZIP_END)))
+        if handle.read() != BGZIP_END:
             raise FormatError(
                 "the bgzip file is truncated (its end block is missing)", where=path, remedy="Download it again."
             )

@@ -47,6 +47,15 @@ def test_a_stretch_longer_than_a_piece_and_one_window_alone():
     np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
 
 
+def test_bf16_is_as_near_as_in_windows_by_themselves():
+    model = trained_like(CONFIGS["mean, pools of 3 and 2"])
+    codes = np.random.default_rng(5).integers(0, 4, 3_000, dtype=np.uint8)
+    exact = naive_stretch_logits(model, codes, window=600, stride=30)
+    ways = (stretch_logits, naive_stretch_logits)
+    shared, alone = (np.abs(way(model, codes, window=600, stride=30, precision="bf16") - exact) for way in ways)
+    assert 0 < shared.mean() < 1.2 * alone.mean()
+
+
 def test_sharing_is_used_where_it_pays():
     shipped = trained_like(CONFIGS["shipped shape"])
     assert Plan.of(shipped, window=512, stride=32) is not None

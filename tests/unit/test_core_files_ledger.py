@@ -79,6 +79,28 @@ def test_a_full_disk_is_said_and_cleaned_up(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_in_the_words_of_polars_is_said_too(tmp_path: Path):
+    program = (
+        "import resource, signal, sys, polars as pl; from encre.files import staged_file\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))\n"
+        "with staged_file(sys.argv[1]) as staged: pl.DataFrame({'a': range(100_000)}).write_parquet(staged)"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "x.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ResourceError" in done.stderr
+    assert "disk filled up" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_made_meanwhile_is_left_alone(tmp_path: Path):
+    with pytest.raises(FolderError, match="not empty"), staged_folder(tmp_path / "d") as staged:
+        (staged / "a").write_text("late")
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "a").write_text("first")
+    assert (tmp_path / "d" / "a").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_an_occupied_folder_is_never_overwritten(tmp_path: Path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("x")

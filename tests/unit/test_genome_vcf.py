@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pysam
@@ -135,6 +137,7 @@ def test_a_vcf_without_header_is_refused(tmp_path: Path, text: str, said: list[s
         ("chr1 5 . A G . . .", "spaces"),
         ("chr1\t5\t.\tA\tG\t.\t.", "8 columns"),
         ("chr1\tx\t.\tA\tG\t.\t.\t.", "column 2"),
+        ("chr1\t99999999999999999999\t.\tA\tG\t.\t.\t.", "whole number"),
         ("chr1\t-3\t.\tA\tG\t.\t.\t.", "whole number"),
     ],
 )
@@ -163,4 +166,33 @@ def test_a_bcf_of_undefined_keys_is_refused_where_htslib_would_end_the_process(t
     with pytest.raises(FormatError, match="INFO 'XX'") as caught:
         write_vcf(tmp_path / "x.bcf", header, ["chr1\t3\t.\tA\tG\t.\tPASS\tXX=1"])
     assert "chr1:3" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_vcf_is_packed_so_that_tabix_finds_its_records(tmp_path: Path):
+    header = extended_header(new_header(), {"chr1": 10**6}, [])
+    records = [f"chr1\t{10 * at + 1}\tr{at}\tA\tG\t.\t.\t." for at in range(20_000)]
+    write_vcf(tmp_path / "x.vcf.gz", header, records)
+    assert gzip.decompress((tmp_path / "x.vcf.gz").read_bytes()).decode().splitlines() == [*header, *records]
+    pysam.tabix_index(str(tmp_path / "x.vcf.gz"), preset="vcf")
+    found = Vcf(tmp_path / "x.vcf.gz", region=Interval("chr1", 150_000, 150_025)).table()
+    assert found["id"].to_list() == ["r15000", "r15001", "r15002"]
+
+
+FULL = """
+import resource, signal, sys
+from encre.genome.vcf import new_header, write_vcf
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+write_vcf(sys.argv[1], new_header(), (f"chr1\\t{at}\\tr{hash(str(at))}\\tA\\tG\\t.\\t.\\t." for at in range(20_000)))
+"""
+
+
+@pytest.mark.parametrize("name", ["x.vcf", "x.vcf.gz", "x.bcf"])
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, name: str):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / name, "40000"], capture_output=True, text=True, check=False
+    )
+    assert f"ResourceError: {tmp_path / name}: the disk filled up while writing" in done.stderr
+    assert "ignored" not in done.stderr
     assert not list(tmp_path.iterdir())

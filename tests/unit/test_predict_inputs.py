@@ -69,6 +69,7 @@ def test_parquet_whatever_its_name(tmp_path: Path) -> None:
         ("x.csv", "name,sequence\na,ACGT\nb,AC,GT\n", FormatError, ["line 3", "expected 2", "got 3"]),
         ("x.csv", "name,sequence\na,ACGT\nb,\n", SequenceError, ["line 3"]),
         ("x.csv", "name,sequence\n", FormatError, ["no rows"]),
+        ("x.list", b"\xef\xbb\xbf", FormatError, ["none of the forms"]),
         ("x.bin", b"\x00\x01\x02\x03" * 50, FormatError, ["none of the forms"]),
         ("x.parquet", b"PAR1" + b"\x00" * 40, FormatError, ["Parquet"]),
     ],

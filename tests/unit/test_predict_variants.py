@@ -327,3 +327,12 @@ def test_saturation_covers_each_base_from_the_central_half(genome, tmp_path: Pat
     assert len(np.unique(source.window)) == 1 + 7 + 1
     assert source.table.unique(["chrom", "pos", "alt"]).height == source.table.height
     assert (source.table["ref"] != source.table["alt"]).all()
+
+
+def test_saturation_counts_the_bases_n_of_a_region_alone(tmp_path: Path):
+    (tmp_path / "n.fa").write_text(">chrN\n" + "A" * 50 + "N" * 20 + "C" * 50 + "\n")
+    gaps = Genome(tmp_path / "n.fa", assembly="custom:toy", cache=tmp_path)
+    (tmp_path / "x.bed").write_text("chrN\t40\t80\nchrN\t69\t71\n")
+    for region, lost in ((None, 21), (Interval("chrN", 45, 60), 10), (Interval("chrN", 69, 75), 2)):
+        source = read_saturation(tmp_path / "x.bed", gaps, width=20, region=region)
+        assert source.unknown == lost

@@ -81,6 +81,7 @@ def test_genome_order_and_regions_without_a_window(genome):
         ("chrA:1-3000", IntervalError, "reaches beyond its chromosome"),
         ("chrA:10-1", IntervalError, "lies before its first"),
         ("chrA:0-10", IntervalError, "from 1"),
+        ("chrA:1-99999999999999999999", IntervalError, "no chromosome is as long"),
         ("chrA:x", IntervalError, "not a region"),
         ("tiny", IntervalError, "no region has room"),
     ],

@@ -83,6 +83,8 @@ class Interval:
             raise IntervalError("a region string counts bases from 1", got=f"'{text.strip()}'")
         if last < first:
             raise IntervalError("the region's last base lies before its first", got=f"'{text.strip()}'")
+        if last >= 1 << _START_BITS:
+            raise IntervalError("no chromosome is as long as this region", got=f"'{text.strip()[:60]}'")
         strand: Strand = "-" if found["strand"] == "-" else "+"
         return cls(found["chrom"], first - 1, last, strand)
 

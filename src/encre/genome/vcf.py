@@ -1,7 +1,7 @@
 """VCF and BCF (https://samtools.github.io/hts-specs/VCFv4.3.pdf): records as text, and back with INFO added.
 
 Text records are read and written as text, so that every byte of them survives and a message can name the line; pysam
-reads BCF and indices, and writes BGZF and BCF. Positions are 1-based, as in the file.
+reads BCF and indices, and writes BCF. Positions are 1-based, as in the file.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ import contextlib
 import io
 import itertools
 import re
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from encre.errors import FormatError
 from encre.files import explain_damage, open_plain, staged_file
 from encre.genome.intervals import Interval
-from encre.tables import place, refuse_cut_bgzip
+from encre.tables import BGZIP_END, place, refuse_cut_bgzip
 
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 
 _BATCH = 50_000  # records that become one piece of the table
+_MOST_DIGITS = 18  # of a position, so that it fits 64 bits
+_BLOCK = 0xFF00  # bytes of text a block of BGZF, as htslib has it
 #: Bytes that are no UTF-8 come back as they were.
 _TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
 _DEFINED = re.compile(r"##(INFO|FORMAT|FILTER|contig)=<ID=([^,>]+)")
@@ -129,7 +133,7 @@ class Vcf:
                 got=f"{len(fields)}: '{text[:60]}'",
                 remedy="Its fields stand between spaces: put tabs between them." if len(text.split()) > 7 else "",
             )
-        if not (fields[1].isascii() and fields[1].isdigit()):
+        if not (fields[1].isascii() and fields[1].isdigit() and len(fields[1]) <= _MOST_DIGITS):
             where = place(self.path, line, column=2)
             raise FormatError("the position is not a whole number", where=where, got=f"'{fields[1][:40]}'")
         return (line, number, fields[0], int(fields[1]), fields[2], fields[3], fields[4])
@@ -312,13 +316,24 @@ def write_vcf(path: str | Path, header: Sequence[str], records: Iterable[str]) -
 
 
 def _write_text(path: Path, header: Sequence[str], records: Iterable[str], *, packed: bool = False) -> None:
-    import pysam
-
-    handle: IO[bytes] = pysam.BGZFile(str(path), "wb") if packed else path.open("wb")  # type: ignore[assignment]
-    with handle:
+    with path.open("wb") as handle:
         lines = itertools.chain(header, records)
         while batch := list(itertools.islice(lines, 4096)):
-            handle.write(("\n".join(batch) + "\n").encode("utf-8", "surrogateescape"))
+            text = ("\n".join(batch) + "\n").encode("utf-8", "surrogateescape")
+            handle.write(_bgzip(text) if packed else text)
+        if packed:
+            handle.write(BGZIP_END)
+
+
+def _bgzip(text: bytes) -> bytes:
+    """Blocks of BGZF (SAM specification, section 4.1); pysam's own writer does not say when the disk is full."""
+    blocks = []
+    for at in range(0, len(text), _BLOCK):
+        part = text[at : at + _BLOCK]
+        body = zlib.compress(part, wbits=-15)
+        head = BGZIP_END[:16] + struct.pack("<H", len(body) + 25)  # the size of the whole block, less 1
+        blocks.append(head + body + struct.pack("<II", zlib.crc32(part), len(part)))
+    return b"".join(blocks)
 
 
 def _pack_binary(text: Path, binary: Path, path: Path) -> None:

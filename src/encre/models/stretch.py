@@ -167,6 +167,7 @@ def _pool(pooling: Pooling, left: Tensor, inside: Tensor, right: Tensor, *, step
                 found = torch.maximum(found, end.amax(1))
         return found
     if pooling.score is None:
+        left, inside, right = left.float(), inside.float(), right.float()  # bfloat16 would round at every addition
         total = _slide(inside, torch.add, count=count, step=step, width=width) + left.sum(1) + right.sum(1)
         return total / (left.shape[1] + width + right.shape[1])
     # Softmax sums, about one top of the whole piece; in float64, so that no window's weights vanish below another's.

@@ -63,7 +63,7 @@ def form_of(path: Path) -> Form:
 
 
 def _form_of_text(text: str, suffix: str) -> Form | None:
-    lines = text.removeprefix("\ufeff").splitlines()
+    lines = text.removeprefix("\ufeff").splitlines() or [""]
     if lines[0].startswith("##gff-version"):
         return "gff"
     if suffix in _TABLES or not lines[0].startswith("#"):  # a BED may have its column names in a comment

@@ -48,7 +48,12 @@ def places_of(out: str | Path, names: Sequence[str]) -> Places:
     names
         The tasks.
     """
-    path, safe = Path(out), [re.sub(r"[^\w.+-]", "_", name) for name in names]
+    path, safe = Path(out), list[str]()
+    for name in names:
+        plain = re.sub(r"[^\w.+-]", "_", name)
+        while plain in safe:  # two names may differ in such a letter alone
+            plain += "_"
+        safe.append(plain)
     if str(out).endswith("/") or path.is_dir():
         tracks = [path / f"{name}.bw" for name in safe]
         peaks = [path / f"{name}.narrowPeak" for name in safe]

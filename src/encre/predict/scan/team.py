@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from encre.errors import ResourceError
+
 #: A fast process may wait for a slow one as long as a scan takes; one that died is noticed at once.
 _PATIENCE = datetime.timedelta(days=7)
 
@@ -23,11 +25,17 @@ class Team(NamedTuple):
         return range(self.rank, shards, self.world)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Until every process is here; a :class:`ResourceError` when one of them has ended."""
         if self.world > 1:
             import torch.distributed as dist
 
-            dist.barrier()
+            try:
+                dist.barrier()
+            except RuntimeError as error:
+                raise ResourceError(
+                    "another process of this torchrun job ended before the scan was done",
+                    remedy="What it said tells why. Start the job again: finished shards are kept.",
+                ) from error
 
 
 @contextlib.contextmanager

@@ -106,6 +106,7 @@ def read_saturation(path: str | Path, genome: Genome, *, width: int, region: Int
     place = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
     codes, _ = genome.gather(frame["chrom"], start, end)
     known = codes < N_CODE
+    lost = frame.select("chrom")[row[~known]].with_columns(pl.Series("pos", (start[row] + place)[~known] + 1))
     row, place, codes = row[known], place[known], codes[known]
     tile = _tile_widths(length, width // 2)[row]
     first = start[row] + place // tile * tile
@@ -122,10 +123,10 @@ def read_saturation(path: str | Path, genome: Genome, *, width: int, region: Int
         letters.gather(alternatives).alias("alt"),
     )
     table = table.select("line", "record", "allele", "chrom", "pos", "id", "ref", "alt")
-    kept = _within(table.with_columns(pl.Series("window", np.repeat(window, 3))), _named(region, genome), genome)
-    kept = _some(kept, path, region)
-    unknown = int((~known).sum()) if region is None else 0
-    return VariantSource(Path(path), kept.drop("window"), window=kept["window"].to_numpy(), unknown=unknown)
+    named = _named(region, genome)
+    kept = _some(_within(table.with_columns(pl.Series("window", np.repeat(window, 3))), named, genome), path, region)
+    lost = _within(lost.with_columns(pl.lit("N").alias("ref"), pl.lit(0).alias("record")), named, genome)
+    return VariantSource(Path(path), kept.drop("window"), window=kept["window"].to_numpy(), unknown=lost.height)
 
 
 def _tile_widths(length: np.ndarray, most: int) -> np.ndarray:
