@@ -140,6 +140,7 @@ def test_a_region_becomes_a_window_around_its_centre(encre, run: Path, genome: P
     assert encre("design", "--model", run, "--target", "heart up", *words, "--out", out, "-q").code == 0
     (row,) = pl.read_parquet(out / "designs.parquet").iter_rows(named=True)
     assert row["length"] == 80
+    assert str(run) not in (out / "design.json").read_text()
     assert row["start_sequence"] == genome.read_text().split()[1][470:550]
     assert (row["start_position"], row["end_position"]) == (470, 550)
 

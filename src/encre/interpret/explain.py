@@ -153,7 +153,7 @@ def _summary(kept: Attributions, left: Attributions, *, scores: Scores, model: P
         if settings.reference_name
     }
     return {
-        "model": {name: value for name, value in model.describe().items() if name != "path"},
+        "model": model.describe(with_path=False),
         "method": settings.method,
         "settings": asdict(settings),
         "reference": settings.reference_words,

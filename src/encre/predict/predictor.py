@@ -193,11 +193,11 @@ class Predictor:
             return np.full(np.shape(logits), np.nan, np.float32)
         return known.percentiles(logits, self.tasks.names).astype(np.float32)
 
-    def describe(self) -> dict[str, Any]:
-        """Plain values about the model for machine-readable output."""
+    def describe(self, *, with_path: bool = True) -> dict[str, Any]:
+        """Plain values about the model for machine-readable output; files that are handed on go without its path."""
         return {
             "name": self.name,
-            "path": str(self.path),
+            **({"path": str(self.path)} if with_path else {}),
             "model": self.manifest.get("model"),
             "parameters": self.manifest.get("parameters"),
             "tasks": list(self.tasks.names),

@@ -201,8 +201,8 @@ def _summary(
         "tasks": [term.task for term in problem.objective.terms],
         "settings": problem.settings.model_dump(mode="json")
         | {"steps": problem.settings.budget, "apart": {str(n): problem.settings.distance(n) for n in lengths}},
-        "model": model.describe(),
-        "judges": {name: judge.describe() for name, judge in judges.items()},
+        "model": model.describe(with_path=False),
+        "judges": {name: judge.describe(with_path=False) for name, judge in judges.items()},
         "judged": _judged_words(table, judges),
         "ranked_by": "the worst score of the judges" if judges else "the model's own score",
         "counts": {

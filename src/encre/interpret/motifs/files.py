@@ -54,7 +54,7 @@ def write_motifs(
     spacing = [line for lines in figures.ranked(found.spacing) for line in lines]
     values = {
         "format": FORMAT,
-        "model": predictor.describe(),
+        "model": predictor.describe(with_path=False),
         "sequences": found.sequences,
         "tasks": found.tasks,
         "method": found.method,
