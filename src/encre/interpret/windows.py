@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from encre.predict.inputs import Records
+from encre.predict.tiling import tile
 from encre.sequence.flat import join, offsets_of
-from encre.shapes import N_CODE
 
 
 class Windows(NamedTuple):
@@ -61,7 +61,7 @@ def windows_of(records: Records, window: int) -> tuple[Windows, int]:
     Parameters
     ----------
     records
-        What was read.
+        What can be scored: none holds only N.
     window
         Bases that the model reads in one piece.
 
@@ -70,14 +70,6 @@ def windows_of(records: Records, window: int) -> tuple[Windows, int]:
     tuple
         The windows, and how many were left out because they hold only N.
     """
-    length = np.diff(records.offsets)
-    stride = max(window // 2, 1)
-    count = np.where(length > window, -(-(length - window) // stride) + 1, 1)
-    record = np.repeat(np.arange(len(length)), count)
-    order = np.arange(len(record)) - np.repeat(np.cumsum(count) - count, count)
-    width = np.minimum(length, window)[record]
-    first = np.minimum(order * stride, length[record] - width)
-    begin = records.offsets[:-1][record] + first
-    found = Windows(join(records.codes, begin, begin + width), offsets_of(width), record, first)
-    known = np.add.reduceat(found.codes != N_CODE, found.offsets[:-1], dtype=np.int64) > 0
-    return found.take(np.flatnonzero(known)), int((~known).sum())
+    tiles = tile(records.codes, records.offsets, window=window)
+    record = np.repeat(np.arange(len(records)), tiles.per_sequence)
+    return Windows(tiles.codes, tiles.offsets, record, tiles.first), tiles.only_n

@@ -19,11 +19,17 @@ class Tiles(NamedTuple):
         Flat codes of the M windows and their offsets (M + 1,).
     per_sequence
         (N,) windows of each sequence, at least 1.
+    first
+        (M,) where each begins in its sequence, 0-based.
+    only_n
+        Windows that were left out because they hold only N.
     """
 
     codes: np.ndarray
     offsets: np.ndarray
     per_sequence: np.ndarray
+    first: np.ndarray
+    only_n: int = 0
 
 
 def tile(codes: np.ndarray, offsets: np.ndarray, *, window: int) -> Tiles:
@@ -41,19 +47,21 @@ def tile(codes: np.ndarray, offsets: np.ndarray, *, window: int) -> Tiles:
     """
     length = np.diff(offsets)
     if (length <= window).all():
-        return Tiles(codes[offsets[0] : offsets[-1]], offsets - offsets[0], np.ones(len(length), np.int64))
+        whole = np.ones(len(length), np.int64)
+        return Tiles(codes[offsets[0] : offsets[-1]], offsets - offsets[0], whole, np.zeros_like(whole))
     stride = max(window // 2, 1)
     count = np.where(length > window, -(-(length - window) // stride) + 1, 1)
     owner = np.repeat(np.arange(len(length)), count)
     order = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     width = np.minimum(length, window)[owner]
-    begin = np.minimum(order * stride, length[owner] - width) + offsets[:-1][owner]
+    first = np.minimum(order * stride, length[owner] - width)
+    begin = first + offsets[:-1][owner]
     flat, ends = _take(codes, begin, width)
     known = np.add.reduceat(flat != N_CODE, ends[:-1], dtype=np.int64) > 0
     if not known.all():
-        owner, begin, width = owner[known], begin[known], width[known]
+        owner, first, begin, width = owner[known], first[known], begin[known], width[known]
         flat, ends = _take(codes, begin, width)
-    return Tiles(flat, ends, np.bincount(owner, minlength=len(length)))
+    return Tiles(flat, ends, np.bincount(owner, minlength=len(length)), first, int((~known).sum()))
 
 
 def combine_tiles(logits: np.ndarray, tiles: Tiles, *, how: str) -> np.ndarray:
