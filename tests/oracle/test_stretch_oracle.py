@@ -53,7 +53,7 @@ def test_bf16_is_as_near_as_in_windows_by_themselves():
     exact = naive_stretch_logits(model, codes, window=600, stride=30)
     ways = (stretch_logits, naive_stretch_logits)
     shared, alone = (np.abs(way(model, codes, window=600, stride=30, precision="bf16") - exact) for way in ways)
-    assert 0 < shared.mean() < 1.2 * alone.mean()
+    assert 0 < shared.mean() < alone.mean()
 
 
 def test_sharing_is_used_where_it_pays():

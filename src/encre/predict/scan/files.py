@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from encre.progress import Progress
 
 _TRACK_ENDINGS = (".bw", ".bigwig")
+#: Open files of a task at most: track and peaks, what holds each for this process, and the track's zoom levels.
+_OPEN_FILES = 14
 
 
 class Places(NamedTuple):
@@ -137,6 +140,7 @@ def assemble(
     from torch import get_num_threads
 
     counts = np.zeros(3, np.int64)
+    _allow_open_files(_OPEN_FILES * len(outputs))
     with (
         contextlib.ExitStack() as staged,
         contextlib.ExitStack() as files,  # all are complete and closed before the first is renamed into its place
@@ -166,6 +170,14 @@ def assemble(
                 task.peaks.finish()
                 task.output.peaks, task.output.peak_bases = task.peaks.count, task.peaks.bases
     return counts
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files, as far as the system lets it: many stop at 1,024, or 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 256 if hard == resource.RLIM_INFINITY else min(count + 256, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open(
