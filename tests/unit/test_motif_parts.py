@@ -10,6 +10,7 @@ import pytest
 
 from encre.errors import ConfigError, FormatError
 from encre.evaluation.false_discovery import benjamini_hochberg
+from encre.interpret.arrays import task_folder
 from encre.interpret.motifs.contributions import middles, read_contributions
 from encre.interpret.motifs.finding import FoundMotif, name_patterns, representatives, short_name
 from encre.interpret.motifs.hits import find_hits
@@ -57,7 +58,7 @@ def save_arrays(folder: Path, tasks: list[str]) -> None:
     one_hot[0, :, 6:] = 0
     np.savez(folder / "ohe.npz", one_hot)
     for k, task in enumerate(tasks):
-        here = folder if len(tasks) == 1 else folder / task
+        here = folder if len(tasks) == 1 else task_folder(folder, task)
         here.mkdir(exist_ok=True)
         np.savez(here / "shap.npz", one_hot * (k + 1) + 0.5)
     (folder / "explain.json").write_text(json.dumps({"tasks": tasks}))
@@ -74,6 +75,12 @@ def test_contributions_of_several_tasks_are_read_with_their_places(tmp_path):
     assert (found.hypothetical["heart"][0, 6:] == 0).all()
     assert (found.located.chrom, found.located.first.tolist()) == (["chr2"] * 3, [0, 100, 200])
     assert list(read_contributions(tmp_path, ["brain"]).hypothetical) == ["brain"]
+
+
+def test_a_slash_in_the_name_of_a_task_makes_no_folder(tmp_path):
+    save_arrays(tmp_path, ["../heart", "brain"])
+    assert list(read_contributions(tmp_path).hypothetical) == ["../heart", "brain"]
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {".._heart", "brain"}
 
 
 def test_whose_contributions_they_are_must_be_known(tmp_path):

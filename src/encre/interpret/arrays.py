@@ -28,6 +28,11 @@ def hypothetical_array(found: Attributions, task: int) -> np.ndarray:
     return out
 
 
+def task_folder(folder: Path, task: str) -> Path:
+    """Where the files of one of several tasks lie; a slash in its name makes no folder."""
+    return folder / task.replace("/", "_")
+
+
 def write_npz(path: Path, values: np.ndarray) -> None:
     """Write one array under the key ``arr_0``, packed; renamed into place."""
     with staged_file(path) as staged, staged.open("wb") as handle:

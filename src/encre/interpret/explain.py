@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from encre.files import refuse_occupied, staged_folder, write_json
-from encre.interpret.arrays import hypothetical_array, sequence_array, write_npz
+from encre.interpret.arrays import hypothetical_array, sequence_array, task_folder, write_npz
 from encre.interpret.attribution import Attributions, attribute_scored, refuse_unconverged, score_first
 from encre.interpret.logos import check_logos, check_region, draw_logos, in_region, strongest
 from encre.interpret.places import base_table, places_of, window_table, write_bigwig
@@ -134,7 +134,7 @@ def _write(
     if unscorable.height:
         write_table(unscorable, folder / "unscorable.tsv")
     for task, name in enumerate(kept.tasks):
-        here = folder if len(kept.tasks) == 1 else folder / name
+        here = folder if len(kept.tasks) == 1 else task_folder(folder, name)
         write_npz(here / "shap.npz", hypothetical_array(kept, task))
         if genome is not None and kept.records.chrom is not None:
             write_bigwig(here / "contributions.bw", kept, task=task, genome=genome)

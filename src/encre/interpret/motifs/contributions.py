@@ -150,6 +150,8 @@ def read_contributions(folder: str | Path, tasks: Sequence[str] = ()) -> Contrib
     ConfigError
         When it cannot be known whose contributions these are.
     """
+    from encre.interpret.arrays import task_folder
+
     folder = Path(folder)
     known = read_json(folder / "explain.json")["tasks"] if (folder / "explain.json").is_file() else None
     names = list(tasks) or known
@@ -168,7 +170,7 @@ def read_contributions(folder: str | Path, tasks: Sequence[str] = ()) -> Contrib
     codes = np.where(there, one_hot.argmax(axis=1), N_CODE).astype(np.uint8)
     hypothetical = {}
     for name in names:
-        path = folder / "shap.npz" if alone else folder / name / "shap.npz"
+        path = (folder if alone else task_folder(folder, name)) / "shap.npz"
         scores = _read_array(path)
         if scores.shape != one_hot.shape:
             expected = f"the shape of ohe.npz, {one_hot.shape}"
