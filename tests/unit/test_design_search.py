@@ -271,6 +271,13 @@ def test_judges_change_the_ranking_by_their_worst(model: Predictor, tmp_path: Pa
     assert alone.summary["judged"] == NOT_JUDGED
 
 
+def test_a_judge_with_a_narrower_window_is_said(model: Predictor, tmp_path: Path):
+    judge = load(save_motif_run(tmp_path / "narrow", width=40))
+    for length, said in ((60, 1), (40, 0)):
+        found = design(model, TARGET, judges=[judge], length=length, steps=1)
+        assert sum("reads 40 bases at a time" in note for note in found.summary["notes"]) == said
+
+
 def test_a_judge_must_be_another_model_that_knows_the_tasks(model: Predictor, tmp_path: Path):
     with pytest.raises(ConfigError, match="is the model that designs"):
         design(model, TARGET, judges=[model], length=60)

@@ -194,6 +194,12 @@ def _summary(
     if alike:
         notes.append(f"Designs that were asked for and could not be kept apart from the others: {alike:,}.")
     lengths = table["length"].unique().sort().to_list()
+    for name, judge in judges.items():
+        if lengths[-1] > judge.window:
+            notes.append(
+                f"The judge {name} reads {judge.window:,} bases at a time: of longer designs it scores windows that "
+                "overlap by half, and their mean counts."
+            )
     return {
         "format": FORMAT,
         "target": target,
