@@ -159,6 +159,7 @@ def test_a_foreign_work_folder_is_refused(scan, tmp_path):
         (("chr1", "--stride", "0"), "'stride'"),
         (("chr1", "--value", "odds"), "'value'"),
         (("chr1", "--threshold", "3"), "above 0 and below 1"),
+        (("chr1", "--value", "logit", "--threshold", "nan"), "finite"),
         (("chr1", "--base-rate", "2"), "above 0 and below 1"),
         (("chr1", "--base-rate", "liver=0.1"), "liver"),
         (("chr1", "--engine", "slurm"), "'engine'"),

@@ -54,6 +54,19 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read_rightly(tmp_path: Path
     assert plain.equals(other)
 
 
+def test_bytes_that_are_no_utf8_survive_and_are_marked_in_the_table(tmp_path: Path):
+    record = b"chr1\t5\tGen\xe9\tA\tG\t.\t.\tDP=3;X=\xff"
+    (tmp_path / "x.vcf").write_bytes(HEAD.encode() + record + b"\n")
+    vcf = Vcf(tmp_path / "x.vcf")
+    assert vcf.table()["id"].to_list() == ["Gen\ufffd"]
+    write_vcf(tmp_path / "y.vcf", vcf.header, (line for _, line in vcf.records()))
+    assert (tmp_path / "y.vcf").read_bytes() == (tmp_path / "x.vcf").read_bytes()
+    (tmp_path / "z.vcf").write_bytes((HEAD + BODY).encode("utf-16"))
+    with pytest.raises(FormatError, match="no header") as caught:
+        Vcf(tmp_path / "z.vcf")
+    str(caught.value).encode()
+
+
 @pytest.mark.parametrize("name", ["y.vcf", "y.vcf.gz", "y.bcf"])
 def test_what_is_written_pysam_reads_back(tmp_path: Path, name: str):
     vcf = Vcf(write(tmp_path / "x.vcf"))

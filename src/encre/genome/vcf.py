@@ -124,6 +124,7 @@ class Vcf:
         return split_alleles(pl.concat(parts, rechunk=True))
 
     def _row(self, number: int, line: int | None, text: str) -> tuple[Any, ...]:
+        text = _readable(text)
         fields = text.split("\t", 8)
         if len(fields) < len(COLUMNS):
             raise FormatError(
@@ -180,7 +181,7 @@ class Vcf:
             what,
             where=place(self.path, number),
             expected=expected,
-            got=f"'{line[:60]}'",
+            got=f"'{_readable(line[:60])}'",
             remedy="Put the original header back, or give a table (.tsv) with the columns chrom, pos, ref and alt.",
         )
 
@@ -234,6 +235,11 @@ class Vcf:
             ) from error
         finally:
             pysam.set_verbosity(before)
+
+
+def _readable(text: str) -> str:
+    """Text with a mark for each byte that is no UTF-8: a table and a message hold none; a record written keeps it."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def split_alleles(table: pl.DataFrame) -> pl.DataFrame:

@@ -264,6 +264,8 @@ def _outputs(model: Predictor, config: ScanConfig, places: Places, *, progress: 
 
 def _call(model: Predictor, config: ScanConfig, name: str) -> Call | None:
     """What makes a peak of a task, or None where there is no threshold for it."""
+    if config.threshold is not None and not np.isfinite(config.threshold):
+        raise ConfigError("a threshold is a finite number", got=f"{config.threshold:g}")
     if config.threshold is not None and config.value == "logit":
         return Call("logit", config.threshold, None)
     threshold = 0.5 if config.threshold is None else config.threshold
