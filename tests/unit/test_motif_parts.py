@@ -45,6 +45,13 @@ def test_the_middle_of_a_long_sequence_keeps_its_place():
     assert notes == ["Of 1 sequences longer than 12 bp the middle was taken."]
 
 
+def test_what_cannot_be_scored_is_left_out_and_counted():
+    texts = ["N" * 12, random_text(12, 1), "ACG", random_text(8, 2) + "N" * 24 + random_text(8, 3)]
+    cut, located, notes = middles(records_at(texts, [0, 100, 200, 300]), window=12, most=10, seed=0, shortest=5)
+    assert (cut.names, located.names, located.first.tolist()) == (["r1"], ["r1"], [100])
+    assert notes[-1].startswith("3 of 4 sequences were left out: only N")
+
+
 def test_a_draw_is_counted_and_keeps_names_and_places():
     records = records_at([random_text(10, i) for i in range(20)], list(range(0, 2000, 100)))
     drawn, located, notes = middles(records, window=10, most=5, seed=3)

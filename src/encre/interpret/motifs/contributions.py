@@ -13,8 +13,10 @@ import numpy as np
 from encre.errors import ConfigError, FormatError
 from encre.files import open_existing, read_json
 from encre.predict.inputs import Records
+from encre.predict.policy import ONLY_N, TOO_SHORT, unscorable
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream
+from encre.sequence.alphabet import n_share
 from encre.sequence.flat import join, offsets_of
 from encre.shapes import N_CODE
 from encre.tables import Column, read_table, table_header
@@ -70,7 +72,9 @@ class Contributions:
         return (self.one_hot * self.hypothetical[task]).sum(axis=2)
 
 
-def middles(records: Records, *, window: int, most: int, seed: int) -> tuple[Records, Located, list[str]]:
+def middles(
+    records: Records, *, window: int, most: int, seed: int, shortest: int = 1
+) -> tuple[Records, Located, list[str]]:
     """Draw what is to be explained, and cut it to what the model reads in one piece.
 
     Windows that overlap, as predictions use them, would count what lies in two of them twice.
@@ -85,6 +89,8 @@ def middles(records: Records, *, window: int, most: int, seed: int) -> tuple[Rec
         Of more records, so many are drawn at random.
     seed
         Of the draw.
+    shortest
+        What has fewer bases, or none that is known, is left out.
 
     Returns
     -------
@@ -104,8 +110,13 @@ def middles(records: Records, *, window: int, most: int, seed: int) -> tuple[Rec
     begin = records.offsets[:-1] + cut
     middle = replace(records, codes=join(records.codes, begin, begin + width), offsets=offsets_of(width))
     first = cut if records.first is None else records.first + cut
-    chrom = None if records.chrom is None else [str(name) for name in records.chrom]
-    return middle, Located([str(name) for name in records.names], chrom, first), notes
+    apart, _ = unscorable(width, n_share(middle.codes, middle.offsets), shortest=shortest)
+    if 0 < len(apart) < len(middle):  # when all are, scoring them says so
+        notes.append(f"{len(apart):,} of {len(middle):,} sequences were left out: {ONLY_N}, or {TOO_SHORT}.")
+        kept = np.delete(np.arange(len(middle)), apart)
+        middle, first = middle.take(kept), first[kept]
+    chrom = None if middle.chrom is None else [str(name) for name in middle.chrom]
+    return middle, Located([str(name) for name in middle.names], chrom, first), notes
 
 
 def attributed(

@@ -241,7 +241,13 @@ def _explained(
         return inputs.contributions, []
     if inputs.records is None:
         raise ConfigError("there is nothing to look at", remedy="Give sequences or ready contributions.")
-    records, located, notes = middles(inputs.records, window=predictor.window, most=settings.most, seed=settings.seed)
+    records, located, notes = middles(
+        inputs.records,
+        window=predictor.window,
+        most=settings.most,
+        seed=settings.seed,
+        shortest=predictor.shortest,
+    )
     for note in notes:
         progress.say(note)
     return attributed(predictor, records, located, tasks=tasks, how=how, progress=progress), notes
