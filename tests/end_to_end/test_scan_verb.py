@@ -163,6 +163,7 @@ def test_a_foreign_work_folder_is_refused(scan, tmp_path):
         (("chr1", "--base-rate", "2"), "above 0 and below 1"),
         (("chr1", "--base-rate", "liver=0.1"), "liver"),
         (("chr1", "--engine", "slurm"), "'engine'"),
+        (("chr1", "--address", "auto"), "--engine ray"),
         (("chr1", "--max-n", "2"), "'max_n'"),
     ],
 )
