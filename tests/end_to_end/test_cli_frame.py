@@ -173,11 +173,11 @@ def test_a_containers_share_of_the_processors(tmp_path: Path) -> None:
 
 def test_threads_reach_the_libraries() -> None:
     program = (
-        "from encre.cli.main import run; run(['info', '/nowhere', '--threads', '1']); import torch, polars;"
-        "print(torch.get_num_threads(), polars.thread_pool_size())"
+        "from encre.cli.main import run; run(['info', '/nowhere', '--threads', '1']); import torch, polars, numba;"
+        "print(torch.get_num_threads(), polars.thread_pool_size(), numba.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "1"]
+    assert done.stdout.split() == ["1", "1", "1"]
 
 
 def test_main_ends_cleanly_on_sigterm() -> None:

@@ -77,6 +77,8 @@ class Session:
             return
         for name in _THREAD_VARIABLES:
             os.environ[name] = str(self.threads)
+        if "numba" not in sys.modules:  # of motifs; it refuses another number once its threads run
+            os.environ["NUMBA_NUM_THREADS"] = str(self.threads)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(self.threads)
 
