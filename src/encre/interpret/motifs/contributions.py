@@ -164,7 +164,8 @@ def read_contributions(folder: str | Path, tasks: Sequence[str] = ()) -> Contrib
     from encre.interpret.arrays import task_folder
 
     folder = Path(folder)
-    known = read_json(folder / "explain.json")["tasks"] if (folder / "explain.json").is_file() else None
+    said = read_json(folder / "explain.json") if (folder / "explain.json").is_file() else None
+    known = said.get("tasks") if isinstance(said, dict) else None
     names = list(tasks) or known
     alone = known is None or len(known) == 1
     if not names or (alone and len(names) > 1):
