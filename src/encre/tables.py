@@ -483,8 +483,10 @@ def _read_parquet(path: Path, columns: Sequence[Column], optional: Iterable[str]
     types = {"text": pl.String, "category": pl.Categorical, "int": pl.Int64, "float": pl.Float64}
     for number, column in enumerate(found, start=1):
         series = frame[column.name]
+        if series.dtype.is_nested():
+            raise FormatError("the column holds lists, not single values", where=place(path, name=column.name))
         if column.kind == "int" and series.dtype.is_float():
-            series = series.map_elements(str, return_dtype=pl.String)
+            series = series.cast(pl.String)
         cast = series.cast(types[column.kind], strict=False)
         bad = cast.is_null() & (series.is_not_null() if column.kind == "float" else pl.Series([True]))
         if column.minimum is not None:

@@ -83,6 +83,22 @@ def test_bad_files_are_said_with_their_place(
         assert word in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("column", "kind", "said"),
+    [
+        (["ACGT", None], SequenceError, "row 2"),
+        ([["A"], ["C"]], FormatError, "holds lists"),
+        ([], FormatError, "no rows"),
+    ],
+)
+def test_bad_columns_of_a_parquet_are_said(
+    tmp_path: Path, column: list[object], kind: type[EncreError], said: str
+) -> None:
+    pl.DataFrame({"sequence": column}).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(kind, match=said):
+        read_inputs(tmp_path / "x.parquet")
+
+
 def test_truncated_gzip(tmp_path: Path) -> None:
     whole = gzip.compress(b">a\n" + b"ACGTTGCA" * 5000)
     (tmp_path / "x.fa.gz").write_bytes(whole[: len(whole) // 2])

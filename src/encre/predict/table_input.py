@@ -39,7 +39,10 @@ class Table:
     def column(self, names: Sequence[str]) -> pl.Series | None:
         """The first column that has one of these names, whatever the case; None when there is none."""
         by_lower = {column.strip().lower(): column for column in self.frame.columns}
-        return next((self.frame[by_lower[name]] for name in names if name in by_lower), None)
+        found = next((self.frame[by_lower[name]] for name in names if name in by_lower), None)
+        if found is not None and found.dtype.is_nested():
+            raise FormatError(f"the column '{found.name}' holds lists, not single values", where=self.path)
+        return found
 
     def _named(self, names: Sequence[str]) -> pl.Series:
         if (found := self.column(names)) is None:
@@ -125,8 +128,9 @@ def read_any_table(path: Path, *, parquet: bool) -> Table:
         When it is damaged, ragged (the line is named) or has no rows.
     """
     frame = _read_parquet(path) if parquet else _read_text(path)
-    filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
-    frame = frame.head(filled[-1] + 1 if len(filled) else 0)  # blank lines at the end are no rows
+    if not parquet:  # blank lines at the end are no rows
+        filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
+        frame = frame.head(filled[-1] + 1 if len(filled) else 0)
     if frame.height == 0:
         raise FormatError("the table has a header and no rows", where=path)
     return Table(path, frame, not parquet)

@@ -175,7 +175,9 @@ def _prepared(
 ) -> _Job:
     """Everything that can be refused is, before any work."""
     if config.address is not None and config.engine != "ray":
-        raise ConfigError("an address is that of a Ray cluster", got=config.address, remedy="Give --engine ray as well.")
+        raise ConfigError(
+            "an address is that of a Ray cluster", got=config.address, remedy="Give --engine ray as well."
+        )
     way = _way(model, config)
     places = places_of(out, model.tasks.names)
     outputs = _outputs(model, config, places, progress=progress)
