@@ -485,18 +485,16 @@ def _read_parquet(path: Path, columns: Sequence[Column], optional: Iterable[str]
         series = frame[column.name]
         if series.dtype.is_nested():
             raise FormatError("the column holds lists, not single values", where=place(path, name=column.name))
-        if column.kind == "int" and series.dtype.is_float():
-            series = series.cast(pl.String)
-        cast = series.cast(types[column.kind], strict=False)
+        text = series.cast(pl.String) if column.kind == "int" and series.dtype.is_float() else series
+        cast = text.cast(types[column.kind], strict=False)
         bad = cast.is_null() & (series.is_not_null() if column.kind == "float" else pl.Series([True]))
         if column.minimum is not None:
             bad = bad | (cast < column.minimum).fill_null(value=False)
         if column.kind != "text" and bad.any():
             row = bad.arg_max() or 0
             what = _problem(column, str(series[row])) or "this is not a number"
-            raise FormatError(
-                what, where=place(path, row + 1, column=number, name=column.name), got=f"'{series[row]}'"
-            )
+            where = place(path, row + 1, column=number, name=column.name)
+            raise FormatError(what, where=where, got=f"'{series[row]}'")
         frame = frame.with_columns(cast.fill_null(float("nan")) if column.kind == "float" else cast)
     lines = pl.Series("line", np.arange(1, frame.height + 1), dtype=pl.UInt32)
     return frame.select([column.name for column in found]).with_columns(lines)
