@@ -92,6 +92,15 @@ def test_a_shard_whose_workers_are_always_lost_is_given_up_in_words(cluster, tmp
         scan(predictor, genome, "chr1", out=tmp_path / "x", config=ScanConfig(engine="ray"))
 
 
+@pytest.mark.parametrize("address", ["no address", "127.0.0.1:9"])
+def test_where_no_cluster_is_is_said_at_once(tmp_path, monkeypatch, address):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    genome = Genome(write_fasta(tmp_path / "toy.fa", {"chr1": random_text(1_000, 1)}), assembly="custom:toy")
+    config = ScanConfig(engine="ray", address=address)
+    with pytest.raises(ResourceError, match="no Ray cluster to join"):
+        scan(load(save_motif_run(tmp_path / "run")), genome, "chr1", out=tmp_path / "x", config=config)
+
+
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     genome = Genome(write_fasta(tmp_path / "toy.fa", {"chr1": random_text(1_000, 1)}), assembly="custom:toy")

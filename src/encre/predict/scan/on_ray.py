@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -110,11 +111,15 @@ def _joined(address: str | None) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")  # about its own next defaults
         try:
+            _refuse_deaf(address or "")
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
             ray.init(**quiet, address=address) if address else ray.init(**quiet, include_dashboard=False)
-        except ConnectionError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # nobody there, another version, no address
+            if address is None and not isinstance(error, ConnectionError):
+                raise
+            why = str(error).partition("\n")[0]
             raise ResourceError(
-                f"there is no Ray cluster to join ({str(error).splitlines()[0]})",
+                f"there is no Ray cluster to join ({why})",
                 where=address,
                 remedy="Start one with `ray start --head`, or leave --address out.",
             ) from error
@@ -122,3 +127,10 @@ def _joined(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _refuse_deaf(address: str) -> None:
+    """An ``OSError`` when nobody listens at ``host:port``: Ray itself would try again for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
