@@ -336,3 +336,11 @@ def test_saturation_counts_the_bases_n_of_a_region_alone(tmp_path: Path):
     for region, lost in ((None, 21), (Interval("chrN", 45, 60), 10), (Interval("chrN", 69, 75), 2)):
         source = read_saturation(tmp_path / "x.bed", gaps, width=20, region=region)
         assert source.unknown == lost
+
+
+def test_how_it_was_scored_is_said_and_kept(model, genome, tmp_path: Path):
+    (tmp_path / "x.bed").write_text("chr1\t700\t702\n")
+    options = VariantOptions(saturate=True, shifts=2, shift_step=5, combine="max", background=0)
+    found = score(model, tmp_path / "x.bed", genome, options=options)
+    assert "Each in 4 more windows, moved by multiples of 5 bp; the max over all." in found.words
+    assert (found.summary["how"]["combine"], found.summary["how"]["seed"]) == ("max", 0)

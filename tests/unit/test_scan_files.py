@@ -37,18 +37,35 @@ def test_a_process_that_is_gone_is_said_to_the_others(monkeypatch):
         Team(1, 2).wait()
 
 
-def test_many_tasks_are_written_though_few_files_may_be_open(tmp_path):
+@pytest.fixture
+def genome(tmp_path):
+    fasta = write_fasta(tmp_path / "x.fa", {"chrA": random_text(4_000, 0)})
+    return Genome(fasta, assembly="custom:toy", cache=tmp_path)
+
+
+def untrained(folder, tasks: int):
+    """A model of many tasks, without calibration."""
     torch.manual_seed(0)
-    model = build_model(model_config(CNN), tasks=TaskSet(Task(f"t{at}", "many") for at in range(80)))
-    save_model(tmp_path / "run", model.eval(), manifest={"sequence": {"mode": "window", "width": 50}})
-    genome = Genome(
-        write_fasta(tmp_path / "x.fa", {"chrA": random_text(4_000, 0)}), assembly="custom:toy", cache=tmp_path
-    )
+    model = build_model(model_config(CNN), tasks=TaskSet(Task(f"t{at}", "many") for at in range(tasks)))
+    save_model(folder, model.eval(), manifest={"sequence": {"mode": "window", "width": 50}})
+    return load(folder, device="cpu")
+
+
+def test_peaks_of_an_earlier_scan_do_not_stay_beside_a_new_track(tmp_path, genome):
+    model = untrained(tmp_path / "run", 1)
+    config = ScanConfig(value="logit", threshold=0.0, stride=10)
+    assert scan(model, genome, "chrA", out=f"{tmp_path}/out/", config=config).peaks
+    scan(model, genome, "chrA", out=f"{tmp_path}/out/", config=ScanConfig(stride=10))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scan.json", "t0.bw"]
+
+
+def test_many_tasks_are_written_though_few_files_may_be_open(tmp_path, genome):
+    model = untrained(tmp_path / "run", 80)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
         config = ScanConfig(value="logit", threshold=0.0, stride=10)
-        found = scan(load(tmp_path / "run", device="cpu"), genome, "chrA", out=f"{tmp_path}/out/", config=config)
+        found = scan(model, genome, "chrA", out=f"{tmp_path}/out/", config=config)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert len(found.tracks) == len(found.peaks) == 80

@@ -227,6 +227,9 @@ def _write(job: _Job, shards: ShardFolder) -> None:
     except SequenceError:  # every window was left out: there is nothing to go on with
         shards.remove()
         raise
+    for output in job.outputs:
+        if output.call is None:  # peaks that an earlier scan left would be taken for this one's
+            output.peak_file.unlink(missing_ok=True)
     write_json(job.places.summary, _summary(job, counts))
     if not job.config.keep_shards:
         shards.remove()

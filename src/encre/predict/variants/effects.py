@@ -5,7 +5,7 @@ VCF, table or BED -> alleles, each checked against the genome -> windows -> logi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -141,6 +141,9 @@ class VariantScores:
             f"{what}; scored {known['scored']:,}: {kinds or 'none'}.",
             f"Windows of {known['window']:,} bp, {where}.",
         ]
+        if moved := 2 * known["how"]["shifts"]:
+            step, combine = known["how"]["shift_step"], known["how"]["combine"]
+            lines.append(f"Each in {moved} more windows, moved by multiples of {step} bp; the {combine} over all.")
         lines += [f"Not scored, {count:,}: {reason}." for reason, count in known["not_scored"].items()]
         if count := known.get("bases_without_variant"):
             lines.append(f"{count:,} bases N have no variant.")
@@ -239,7 +242,7 @@ def score(
     columns = _columns(model, logits, p=p if options.background else None, n_share=shares)
     table = _with_columns(checked, columns)
     counts = _counts(checked, source, groups=groups, background=background, n_share=shares)
-    summary = {"window": width, "p_values": options.background > 0, **counts}
+    summary = {"window": width, "how": asdict(options), "p_values": options.background > 0, **counts}
     return VariantScores(table, source, model.name, summary)
 
 
