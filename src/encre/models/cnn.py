@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Literal, Self
 
 import torch
@@ -45,6 +46,12 @@ class ConvolutionConfig(ModelConfig):
         if min(*self.channels, *self.pools) < 1:
             raise ValueError("channels and pools must be at least 1")
         return self
+
+    @property
+    def widest(self) -> int:
+        """The widest convolution, before its pooling."""
+        bases = accumulate((1, *self.pools[:-1]), mul)
+        return max(channels // joined for channels, joined in zip(self.channels, bases, strict=True)) or 1
 
 
 class CNNConfig(ConvolutionConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal
 
 import torch
@@ -32,6 +33,11 @@ class CNNLSTMConfig(ConvolutionConfig):
     pooling: Literal["max", "mean", "attention"] = "mean"
     residual: bool = True
     lstm: int = Field(default=128, ge=1, le=4096)
+
+    @property
+    def widest(self) -> int:
+        """The widest convolution, or the four gates of an LSTM."""
+        return max(super().widest, 4 * self.lstm // prod(self.pools))
 
     def build_trunk(self) -> CNNLSTM:
         """Convolutions and the LSTM."""

@@ -42,6 +42,11 @@ class ModelConfig(Config):
         """The longest sequence in bases that the model can take; None for any."""
         return None
 
+    @property
+    def widest(self) -> int:
+        """The most features that a base has anywhere in the trunk: what a batch costs in memory."""
+        return 256
+
     def build_trunk(self) -> nn.Module:
         """A fresh trunk: ``(codes, length) -> (features (B, D, T), Extent)``, with ``.width`` = D."""
         raise NotImplementedError

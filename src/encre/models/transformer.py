@@ -57,6 +57,11 @@ class TransformerConfig(ModelConfig):
         """The longest sequence in bases that the positions can hold."""
         return self.positions * self.stride + self.k - 1
 
+    @property
+    def widest(self) -> int:
+        """The inside of the feed-forward part, or query, key and value."""
+        return max(self.feed_forward, 3 * self.width) // self.stride
+
     def build_trunk(self) -> Transformer:
         """The encoder."""
         return Transformer(self)
