@@ -26,10 +26,12 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def open_existing(path: str | Path) -> io.BufferedReader:
-    """Open a file's raw bytes; missing, a folder or unreadable is a :class:`MissingFileError`."""
+    """Open a file's raw bytes; missing, a folder, a pipe or unreadable is a :class:`MissingFileError`."""
     path = Path(path)
     if path.is_dir():
         raise MissingFileError("a folder stands where a file was expected", where=path)
+    if path.is_fifo():  # files are looked at before they are read
+        raise MissingFileError("a pipe can be read only once", where=path, remedy="Write it to a file first.")
     try:
         return path.open("rb")
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ from encre.tasks import TISSUES, Task, TaskSet, screen_tasks
 def test_gzip_is_recognised_by_content_not_by_name(tmp_path: Path):
     (tmp_path / "packed.bed").write_bytes(gzip.compress(b"chr1\t1\t2\n"))
     assert read_bytes(tmp_path / "packed.bed") == b"chr1\t1\t2\n"
+
+
+def test_a_pipe_is_refused_in_words(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MissingFileError, match="only once"):
+        read_bytes(tmp_path / "pipe")
 
 
 def test_truncated_gzip_is_one_format_error(tmp_path: Path):

@@ -32,7 +32,7 @@ class CountsG(torch.nn.Module):
         super().__init__()
         self.one = torch.nn.Parameter(torch.ones(()))
         self.tasks = TASKS
-        self.config = SimpleNamespace(shortest=3, longest=None)
+        self.config = SimpleNamespace(shortest=3, longest=None, widest=1)
 
     def check_lengths(self, length: np.ndarray, *, where: str = "") -> None:
         pass
