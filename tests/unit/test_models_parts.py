@@ -11,6 +11,7 @@ from encre.errors import ConfigError, ResourceError, SequenceError
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
 from encre.models.device import choose_device, choose_precision
+from encre.models.inference import predict_logits
 from encre.models.layers import Extent, MaskedBatchNorm, Pooling, dropout
 from encre.models.model import build_model
 from encre.models.registry import model_config
@@ -125,3 +126,18 @@ def test_devices_and_precisions():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(ResourceError):
             choose_device(name)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TransformerConfig(width=2, heads=1, feed_forward=4, stride=12),
+        CNNConfig(channels=(2, 2), pools=(4, 1)),
+        CNNLSTMConfig(channels=(2,), kernel_sizes=(5,), pools=(16,), lstm=1),
+    ],
+)
+def test_a_model_narrower_than_its_stride_predicts(config):
+    assert config.widest >= 1
+    model = build_model(config, tasks=screen_tasks()).eval()
+    offsets = np.array([0, 60, 120])
+    assert predict_logits(model, np.zeros(120, np.uint8), offsets).shape == (2, len(model.tasks))

@@ -60,7 +60,7 @@ class TransformerConfig(ModelConfig):
     @property
     def widest(self) -> int:
         """The inside of the feed-forward part, or query, key and value."""
-        return max(self.feed_forward, 3 * self.width) // self.stride
+        return max(self.feed_forward // self.stride, 3 * self.width // self.stride, 1)
 
     def build_trunk(self) -> Transformer:
         """The encoder."""
