@@ -98,7 +98,7 @@ def scan(rows: Rows, model: EnhancerModel, *, quick: bool) -> None:
             "shared": clocked(stretch_logits, model, codes, **how),
             "naive": clocked(naive_stretch_logits, model, codes, **how),
         }
-        found = in_turn(sides, times=2)
+        found = in_turn(sides, times=2 if quick else 5)
         rows.add(f"{name}: window loop / encre", ratios(found["naive"], found["shared"]), "x", target=target)
         rows.add(f"{name}: largest difference", apart, "", target=TOLERANCE, at_most=True)
         in_bf16(rows, name, partial(stretch_logits, model, codes, **how), 1.5)

@@ -71,8 +71,25 @@ class End(NamedTuple):
         return pairs * level.weight.numel() / level.weight.shape[-1]
 
 
+class Starts(NamedTuple):
+    """So many windows that begin ``step`` positions apart, the first at 0."""
+
+    windows: int
+    step: int
+
+    def above(self, levels: Levels, number: int) -> Starts:
+        """In positions of one level; ``step`` is in tokens here."""
+        return Starts(self.windows, self.step // levels.steps[number])
+
+    def view(self, x: Tensor, first: int, width: int) -> Tensor:
+        """The ``width`` positions of ``x`` (T, D) from ``first`` on, of every window, as a view (n, width, D)."""
+        features = x.shape[1]
+        place = x.storage_offset() + first * features
+        return x.as_strided((self.windows, width, features), (self.step * features, features, 1), place)
+
+
 def window_ends(
-    levels: Levels, spans: list[Span], outputs: list[Tensor], before: list[Tensor], starts: Tensor
+    levels: Levels, spans: list[Span], outputs: list[Tensor], before: list[Tensor], starts: Starts
 ) -> tuple[Tensor, Tensor]:
     """The last level's features at both ends of every window, ``(n, first, D)`` and ``(n, length - last, D)``.
 
@@ -81,32 +98,33 @@ def window_ends(
     levels, spans
         The network, and what of a window is the stretch's own.
     outputs, before
-        Of the stretch: every level's outputs and what stood before its ReLU, ``(T, D)`` each.
+        Of the stretch: every level's outputs and what stood before its ReLU, ``(T, D)`` each, contiguous.
     starts
-        (n,) tokens at which the windows begin.
+        The windows, in tokens.
     """
-    left = right = outputs[0].new_empty(len(starts), 0, outputs[0].shape[1])
+    left = right = outputs[0].new_empty(starts.windows, 0, outputs[0].shape[1])
     for number, level in enumerate(levels.levels):
         below, above = spans[number], spans[number + 1]
-        at = starts // levels.steps[number]
         around = F.pad(outputs[number], (0, 0, level.half, level.half))
-        nothing = outputs[number].new_zeros(len(at), level.half, outputs[number].shape[1])
+        nothing = outputs[number].new_zeros(starts.windows, level.half, outputs[number].shape[1])
         ends = End.left(below, above, level), End.right(below, above, level)
         values = torch.cat([nothing, left], dim=1), torch.cat([right, nothing], dim=1)
+        here = starts.above(levels, number)
         left, right = (
-            _end(level, end, around, before[number], at, values=value)
+            _end(level, end, around, before[number], here, values=value)
             for end, value in zip(ends, values, strict=True)
         )
     return left, right
 
 
-def _end(level: Level, end: End, around: Tensor, before: Tensor, at: Tensor, *, values: Tensor) -> Tensor:
+def _end(level: Level, end: End, around: Tensor, before: Tensor, starts: Starts, *, values: Tensor) -> Tensor:
     """Features (n, ., D') of one end, whose inputs from ``end.differ`` on are ``values`` (n, width, D).
 
     ``around`` are the stretch's inputs with ``level.half`` zeros at both ends.
     """
-    y = taken(before, at + end.begin, end.size)
-    delta = (values - taken(around, at + level.half + end.differ, end.width)).to(y.dtype).flatten(1)
+    y = starts.view(before, end.begin, end.size).clone(memory_format=torch.contiguous_format)
+    own = starts.view(around, level.half + end.differ, end.width)
+    delta = (values - own).to(y.dtype).flatten(1)
     kernel, features = level.kernel.to(y.dtype), values.shape[2]
     for place, (first, last, tap) in enumerate(end.reached(level)):
         if first < last:
@@ -114,16 +132,7 @@ def _end(level: Level, end: End, around: Tensor, before: Tensor, at: Tensor, *, 
             y[:, place].addmm_(part, kernel[tap * features : (tap + last - first) * features])
     x = None
     if level.residual:
-        x = taken(around, at + level.half + end.begin, end.size)
+        x = starts.view(around, level.half + end.begin, end.size).clone(memory_format=torch.contiguous_format)
         first, last = max(end.differ, end.begin), min(end.differ + end.width, end.begin + end.size)
         x[:, first - end.begin : last - end.begin] = values[:, first - end.differ : last - end.differ]
     return level.finished(y, x)
-
-
-def taken(x: Tensor, start: Tensor, width: int) -> Tensor:
-    """Copies (n, width, D) of the positions of ``x`` (T, D) from each start on."""
-    length, features = x.shape
-    if not width:
-        return x.new_empty(len(start), 0, features)
-    view = x.as_strided((length - width + 1, width * features), (features, 1), x.storage_offset())
-    return view.index_select(0, start).view(len(start), width, features)

@@ -18,7 +18,7 @@ from torch import Tensor
 from encre.models.cnn import Convolutions
 from encre.models.cnn_lstm import CNNLSTM
 from encre.models.device import Precision, autocast, choose_precision
-from encre.models.ends import End, Span, taken, window_ends
+from encre.models.ends import End, Span, Starts, window_ends
 from encre.models.inference import predict_logits
 from encre.models.layers import Extent, Pooling
 from encre.models.local import Levels
@@ -27,7 +27,7 @@ from encre.sequence.alphabet import complement
 from encre.sequence.flat import windows
 
 #: Bases that are computed at a time: their features stay in the processor's cache.
-_BASES = {"cpu": 1 << 14, "cuda": 1 << 20}
+_BASES = {"cpu": 1 << 15, "cuda": 1 << 20}
 #: Sharing must save at least this share of the multiplications, to pay for its book-keeping.
 _WORTH = 0.8
 
@@ -139,15 +139,16 @@ class Plan(NamedTuple):
 
     def logits(self, model: EnhancerModel, codes: np.ndarray, device: torch.device) -> Tensor:
         """Logits (n, K) float32 of the windows of one piece, on one strand."""
-        starts = torch.arange(0, len(codes) - self.window + 1, self.stride, device=device)
+        starts = Starts((len(codes) - self.window) // self.stride + 1, self.stride)
         tokens = self.levels.tokens(torch.from_numpy(codes).to(device)[None])
         outputs, before = ([x[0].contiguous() for x in kept] for kept in self.levels.forward(tokens, keep=True))
         left, right = window_ends(self.levels, self.spans, outputs, before, starts)
         span, step = self.spans[-1], self.stride // self.levels.steps[-1]
         if isinstance(model.trunk, CNNLSTM):
-            middle = taken(outputs[-1], starts // self.levels.steps[-1] + span.first, span.last - span.first)
+            here = starts.above(self.levels, len(self.levels.levels))
+            middle = here.view(outputs[-1], span.first, span.last - span.first)
             features = torch.cat([left, middle, right], dim=1).transpose(1, 2)
-            length = torch.full((len(starts),), span.length, device=device)
+            length = torch.full((starts.windows,), span.length, device=device)
             x, extent = model.trunk.run(features, Extent(length, span.length, full=True))
             return model.read(model.pooling(x, extent)).float()
         inside = outputs[-1][span.first :]
