@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 
 import numpy as np
@@ -141,3 +142,21 @@ def test_the_two_directions_equal_a_packed_bidirectional_lstm():
     )
     expected = torch.nn.utils.rnn.pad_packed_sequence(oracle(packed)[0], batch_first=True)[0]
     torch.testing.assert_close(trunk(codes, length)[0].transpose(1, 2), expected)
+
+
+def test_bf16_attention_reads_each_sequence_at_its_own_length():
+    """It goes another way than fp32, one sequence after the other: padding must not reach it there either."""
+    torch.manual_seed(0)
+    config = TransformerConfig(width=32, layers=2, heads=4, feed_forward=64)
+    model = build_model(config, tasks=screen_tasks()).eval()
+    rng = np.random.default_rng(0)
+    length = np.array([40, 200, 3, 117, 200, 64])
+    offsets = np.append(0, np.cumsum(length))
+    codes = rng.integers(0, 4, int(offsets[-1]), dtype=np.uint8)
+    together = predict_logits(model, codes, offsets, precision="bf16", tokens_per_batch=1 << 14)
+    alone = [
+        predict_logits(model, codes[a:b], np.array([0, b - a]), precision="bf16")[0]
+        for a, b in itertools.pairwise(offsets)
+    ]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-3)
+    np.testing.assert_allclose(together, predict_logits(model, codes, offsets), atol=5e-3)
