@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encre.models.local import NOWHERE, Level, Levels, Padded, pooled, relu_
+from encre.models.local import NOWHERE, Level, Levels, Padded
 from encre.models.readout import Readout
 from encre.shapes import N_CODE
 
@@ -108,7 +108,7 @@ class LocalChanges:
         width
             Their bases.
         """
-        outputs, before = self.levels.forward(self.levels.tokens(codes), keep=True)
+        outputs, before = self.levels.forward(self.levels.tokens(codes))
         last = outputs[-1].float()
         state, logits = self.readout.hold(last)
         inner, outer = self._margins(between, width, [x.shape[1] for x in outputs])
@@ -151,11 +151,11 @@ class LocalChanges:
             at = period * (self.period // steps[number]) + begin
             y = held.before[number].runs(group.row, at, reach.size * level.pool)
             spread(y, delta, level, offset=reach.first - level.half - begin)
-            relu_(y)
+            x = None
             if level.residual:
-                y += held.outputs[number].runs(group.row, at, reach.size * level.pool)
-                y[:, reach.first - begin : reach.first - begin + delta.shape[1]] += delta
-            new = pooled(y, level.pool)
+                x = held.outputs[number].runs(group.row, at, reach.size * level.pool)
+                x[:, reach.first - begin : reach.first - begin + delta.shape[1]] += delta
+            new = level.finished(y, x)
         return self.readout.changed(held.state, group.row, period + reaches[-1].begin, new)
 
     def _tokens(self, held: Held, group: Group) -> Tensor:

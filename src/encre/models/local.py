@@ -62,16 +62,10 @@ class Level(NamedTuple):
         weight = weight.contiguous(memory_format=torch.channels_last)
         return cls(weight, bias, taps, kernel, weight.shape[-1] // 2, block.pool, block.residual)
 
-    def convolved(self, x: Tensor, *, padded: bool) -> Tensor:
-        """What stands before the ReLU: ``(rows, T, D) -> (rows, T', D')``.
-
-        ``padded`` puts zeros at both ends, so that T' = T; otherwise ``half`` positions fall off each end.
-        """
-        if not x.shape[1]:
-            return x.new_empty(len(x), 0, len(self.bias))
+    def convolved(self, x: Tensor) -> Tensor:
+        """What stands before the ReLU: ``(rows, T, D) -> (rows, T, D')``, zeros beyond both ends."""
         image = x.transpose(1, 2).unsqueeze(2)  # channels-last already: nothing is copied
-        y = F.conv2d(image, self.weight, self.bias, padding=(0, self.half if padded else 0))
-        return y.squeeze(2).transpose(1, 2)
+        return F.conv2d(image, self.weight, self.bias, padding=(0, self.half)).squeeze(2).transpose(1, 2)
 
     def finished(self, y: Tensor, x: Tensor | None = None, *, keep: bool = False) -> Tensor:
         """ReLU, residual (the input at the same positions) and pooling; a rest of fewer positions counts as one.
@@ -131,8 +125,8 @@ class Levels:
         length = torch.full((len(codes),), codes.shape[1])
         return self.input(codes, Extent.of(length, codes.shape[1], codes.device))[0]
 
-    def forward(self, x: Tensor, *, keep: bool) -> tuple[list[Tensor], list[Tensor]]:
-        """Outputs and, when they are to be kept, what stood before the ReLU, of every level.
+    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Outputs, and what stood before the ReLU, of every level.
 
         Parameters
         ----------
@@ -142,15 +136,12 @@ class Levels:
         Returns
         -------
         tuple of list of Tensor
-            ``(rows, T, D)`` each: the tokens and every level's output; and every level's pre-activations (empty
-            unless ``keep``).
+            ``(rows, T, D)`` each: the tokens and every level's output; and every level's pre-activations.
         """
         outputs, before = [x], []
         for level in self.levels:
-            y = level.convolved(outputs[-1], padded=True)
-            if keep:
-                before.append(y)
-            outputs.append(level.finished(y, outputs[-1], keep=keep))
+            before.append(level.convolved(outputs[-1]))
+            outputs.append(level.finished(before[-1], outputs[-1], keep=True))
         return outputs, before
 
     def work(self, tokens: int) -> float:

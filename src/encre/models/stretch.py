@@ -84,7 +84,7 @@ def stretch_logits(
                 piece = codes[first * stride : rows[-1] * stride + window]
                 logits = plan.logits(model, piece, device)
                 if both_strands:
-                    other = np.ascontiguousarray(complement(piece)[::-1])
+                    other = complement(piece)[::-1].copy()
                     logits = (logits + plan.logits(model, other, device).flip(0)) / 2
                 found[rows] = logits.cpu().numpy()
     return found
@@ -141,7 +141,7 @@ class Plan(NamedTuple):
         """Logits (n, K) float32 of the windows of one piece, on one strand."""
         starts = Starts((len(codes) - self.window) // self.stride + 1, self.stride)
         tokens = self.levels.tokens(torch.from_numpy(codes).to(device)[None])
-        outputs, before = ([x[0].contiguous() for x in kept] for kept in self.levels.forward(tokens, keep=True))
+        outputs, before = ([x[0].contiguous() for x in kept] for kept in self.levels.forward(tokens))
         left, right = window_ends(self.levels, self.spans, outputs, before, starts)
         span, step = self.spans[-1], self.stride // self.levels.steps[-1]
         if isinstance(model.trunk, CNNLSTM):
