@@ -115,10 +115,12 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path):
     model, optimizer = fresh()
     steps(model, optimizer, 3)
     file = tmp_path / "last.safetensors"
-    save_state(file, State(epoch=2, best=0.1 + 0.2, best_epoch=1), model, optimizer=optimizer, identity={"a": 1})
+    save_state(
+        file, State(epoch=2, best=0.1 + 0.2, best_epoch=1), {"model": model}, optimizer=optimizer, identity={"a": 1}
+    )
     steps(model, optimizer, 3, first=3)
     other, its_optimizer = fresh()
-    state = load_state(file, other, optimizer=its_optimizer, identity={"a": 1})
+    state = load_state(file, {"model": other}, optimizer=its_optimizer, identity={"a": 1})
     assert (state.epoch, state.best) == (2, 0.1 + 0.2)
     steps(other, its_optimizer, 3, first=3)
     for one, two in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
@@ -141,12 +143,12 @@ def test_fused_adamw_agrees_with_the_plain_one_on_channels_last_weights():
 def test_a_state_of_another_training_or_a_damaged_one_is_refused(tmp_path: Path):
     model, optimizer = fresh()
     file = tmp_path / "last.safetensors"
-    save_state(file, State(), model, optimizer=optimizer, identity={"train": {"seed": 0}, "dataset": "x"})
+    save_state(file, State(), {"model": model}, optimizer=optimizer, identity={"train": {"seed": 0}, "dataset": "x"})
     with pytest.raises(ConfigError, match="another 'train.seed'.*expected 0; got 1"):
-        load_state(file, model, optimizer=optimizer, identity={"train": {"seed": 1}, "dataset": "x"})
+        load_state(file, {"model": model}, optimizer=optimizer, identity={"train": {"seed": 1}, "dataset": "x"})
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(FolderError, match="last.safetensors"):
-        load_state(file, model, optimizer=optimizer, identity={})
+        load_state(file, {"model": model}, optimizer=optimizer, identity={})
 
 
 def test_scores_are_undefined_where_there_is_one_class_only():

@@ -144,8 +144,7 @@ def _convolution(block: ConvBlock) -> nn.Conv1d:
 
 def _head(model: EnhancerModel) -> nn.Linear:
     """All heads as one linear layer, in the tasks' order."""
-    weight = torch.cat([head.weight for head in model.heads.values()])[model.order]  # pyright: ignore
-    bias = torch.cat([head.bias for head in model.heads.values()])[model.order]  # pyright: ignore
+    weight, bias = model.heads.matrix()
     linear = nn.Linear(weight.shape[1], weight.shape[0])
     with torch.no_grad():
         linear.weight.copy_(weight)

@@ -1,13 +1,13 @@
-"""The model: a trunk, a pooling, and one linear head for each group of tasks. ``forward`` returns logits."""
+"""The model: a trunk, a pooling, and heads for the tasks. ``forward`` returns logits."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from encre.errors import SequenceError
-from encre.models.layers import Pooling
+from encre.models.heads import HEADS
+from encre.models.layers import Pooling, dropout
 from encre.models.settings import ModelConfig
 from encre.tasks import TaskSet
 
@@ -23,19 +23,13 @@ class EnhancerModel(nn.Module):
         What is predicted; the K axis of the logits is in this order.
     """
 
-    order: Tensor
-
     def __init__(self, config: ModelConfig, tasks: TaskSet) -> None:
         super().__init__()
         self.config, self.tasks = config, tasks
         self.trunk = config.build_trunk()
         width = int(self.trunk.width)  # pyright: ignore[reportArgumentType]
         self.pooling = Pooling(config.pooling, width)
-        groups = tasks.groups
-        self.heads = nn.ModuleDict({name.replace(".", "_"): nn.Linear(width, len(at)) for name, at in groups.items()})
-        columns = [position for positions in groups.values() for position in positions]
-        self.register_buffer("order", torch.argsort(torch.tensor(columns)), persistent=False)
-        self._in_order = columns == sorted(columns)
+        self.heads = HEADS[config.head](width, tasks)
 
     def embed(self, codes: Tensor, length: Tensor) -> Tensor:
         """One vector a sequence.
@@ -66,8 +60,7 @@ class EnhancerModel(nn.Module):
 
     def read(self, vector: Tensor) -> Tensor:
         """Logits (B, K) of vectors (B, D), one a sequence."""
-        logits = torch.cat([head(vector) for head in self.heads.values()], dim=1)
-        return logits if self._in_order else logits[:, self.order]
+        return self.heads(dropout(vector, self.config.head_dropout, self.training))
 
     @property
     def parameters_count(self) -> int:

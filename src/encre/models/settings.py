@@ -25,12 +25,18 @@ class ModelConfig(Config):
         Width of the k-mers in bases; unused for one-hot input.
     pooling
         How positions become one vector: ``"max"``, ``"mean"`` or ``"attention"``.
+    head
+        How the vector becomes logits: a key in :data:`encre.models.heads.HEADS`.
+    head_dropout
+        Share of the vector set to zero before the heads in training.
     """
 
     name: str
     input: Literal["kmer", "one_hot"] = "kmer"
     k: int = Field(default=3, ge=1, le=8)
     pooling: Literal["max", "mean", "attention"] = "max"
+    head: Literal["linear"] = "linear"
+    head_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @property
     def shortest(self) -> int:

@@ -18,17 +18,21 @@ from encre.errors import DataError
 from encre.files import refuse_occupied
 from encre.models.checkpoint import write_weights
 from encre.models.device import autocast, choose_precision
-from encre.models.model import build_model
+from encre.models.model import EnhancerModel, build_model
 from encre.models.settings import ModelConfig
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream_seed
 from encre.train import sampling
+from encre.train.augmentation import augmented
+from encre.train.averaging import make_average
+from encre.train.distillation import softened_targets
 from encre.train.history import log_row, tensorboard_writer
 from encre.train.losses import make_loss
 from encre.train.optimizer import make_optimizer, rate_at, set_rate
 from encre.train.outcome import BEST, LAST, Run, identity, write_run
 from encre.train.score import ValidData, overall, validate
 from encre.train.settings import TrainConfig
+from encre.train.start import begin_from
 from encre.train.state import State, load_state, save_state
 from encre.train.team import Team, join_team
 
@@ -104,18 +108,34 @@ class Training:
         for subset in (self.train, valid):
             self.model.check_lengths(subset.length, where=str(dataset.path))
         self.valid = ValidData(valid.codes, valid.offsets, valid.targets, valid.target_mask)
+        begin_from(self.model, config)
         loss = make_loss(dataset.tasks, config, targets=self.train.targets, mask=self.train.target_mask)
         self.loss = loss.to(team.device)
-        self.optimizer = make_optimizer(self.model, config)
+        self.soft = softened_targets(self.train, dataset.tasks, config)
+        self.average = make_average(self.model, config)
+        self.optimizer = make_optimizer(self.model, config, loss=self.loss)
         self.precision: Literal["fp32", "bf16"] = choose_precision(config.precision, team.device)
         self.synthetic = (self.train.elements["kind"] != "element").to_numpy()
         self.steps_per_epoch = len(self._batches(0))
         self.identity = identity(self.model, dataset, config)
         self.state = State()
         if (out / LAST).is_file():
-            self.state = load_state(out / LAST, self.model, optimizer=self.optimizer, identity=self.identity)
+            held = {"optimizer": self.optimizer, "identity": self.identity}
+            self.state = load_state(out / LAST, self._modules(), **held)
         self.begun = time.monotonic() - self.state.seconds
         self.forward = team.share(self._compiled())
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """Everything with weights that a resumed training needs, by the name that it has in the state."""
+        kept: dict[str, nn.Module] = {"model": self.model, "loss": self.loss}
+        if self.average is not None:
+            kept["average"] = self.average
+        return kept
+
+    @property
+    def judged(self) -> EnhancerModel:
+        """The model whose weights are validated and kept."""
+        return self.model if self.average is None else self.average.model
 
     def _compiled(self) -> nn.Module:
         """The model, compiled where that was asked for and pays: in fp32 on a CPU it is slower."""
@@ -170,7 +190,12 @@ class Training:
                 set_rate(self.optimizer, rate_at(spent, config))
                 rows = sampling.share(batch, team.rank, team.world)
                 flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
-                losses += self.step(self.train.batch(rows, reverse=flips, shift=shifts, signals=False))
+                shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=False)
+                if self.soft is not None:
+                    shown = shown._replace(targets=self.soft[rows])
+                losses += self.step(augmented(shown, config, epoch=state.epoch))
+                if self.average is not None:
+                    self.average.update(self.model, spent=spent)
                 state.advance(len(batch))
                 if config.checkpoint_every and state.steps % config.checkpoint_every == 0:
                     losses = self._fold(losses)
@@ -216,14 +241,15 @@ class Training:
     def _judge(self) -> None:
         """Close the epoch: score on valid, note it, keep the best weights and the state."""
         rate = self.optimizer.param_groups[0]["lr"]
-        found = validate(self.model, self.valid, self.loss, config=self.config, team=self.team)
+        found = validate(self.judged, self.valid, self.loss, config=self.config, team=self.team)
         self._check(found["valid_loss"])
         better = self.state.close_epoch(overall(found), found, rate=rate, seconds=time.monotonic() - self.begun)
         if better and self.team.leads:
-            write_weights(self.out / BEST, self.model.state_dict())
+            write_weights(self.out / BEST, self.judged.state_dict())
         self._save()
 
     def _save(self) -> None:
         self.state.seconds = time.monotonic() - self.begun
         if self.team.leads:
-            save_state(self.out / LAST, self.state, self.model, optimizer=self.optimizer, identity=self.identity)
+            held = {"optimizer": self.optimizer, "identity": self.identity}
+            save_state(self.out / LAST, self.state, self._modules(), **held)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from encre.errors import ConfigError, nearest
 from encre.models.layers import sum_over_processes
@@ -48,7 +48,7 @@ class GroupLoss:
     positive: Tensor
 
 
-class MultiTaskLoss:
+class MultiTaskLoss(nn.Module):
     """Sum over task groups of ``weight x mean of the measured entries' weighted loss``.
 
     The mean is over the measured entries of the *global* batch, so that several processes equal one.
@@ -62,17 +62,13 @@ class MultiTaskLoss:
     """
 
     def __init__(self, groups: list[GroupLoss], *, gate: int | None = None) -> None:
+        super().__init__()
         self.groups, self.gate = groups, gate
+        for at, group in enumerate(groups):
+            self.register_buffer(f"negative{at}", group.negative, persistent=False)
+            self.register_buffer(f"positive{at}", group.positive, persistent=False)
 
-    def to(self, device: torch.device) -> MultiTaskLoss:
-        """The same loss with its weights on a device."""
-        moved = [
-            GroupLoss(g.name, g.columns, g.kind, g.weight, g.negative.to(device), g.positive.to(device))
-            for g in self.groups
-        ]
-        return MultiTaskLoss(moved, gate=self.gate)
-
-    def __call__(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """This process's share of the global batch's loss: the shares of all processes add up to it.
 
         Parameters
@@ -85,10 +81,11 @@ class MultiTaskLoss:
         mask = gated(mask, targets, self.groups, self.gate)
         counts = sum_over_processes(torch.stack([mask[:, g.columns].sum() for g in self.groups]).float())
         total = logits.new_zeros(())
-        for group, count in zip(self.groups, counts, strict=True):
+        for at, (group, count) in enumerate(zip(self.groups, counts, strict=True)):
             real = mask[:, group.columns]
             target = torch.where(real, targets[:, group.columns], 0.0)
-            weight = torch.where(target > 0.5, group.positive, group.negative) * real
+            positive, negative = getattr(self, f"positive{at}"), getattr(self, f"negative{at}")
+            weight = torch.where(target > 0.5, positive, negative) * real
             losses = LOSSES[group.kind](logits[:, group.columns].float(), target)
             total = total + group.weight * (losses * weight).sum() / count.clamp(min=1)
         return total

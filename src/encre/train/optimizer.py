@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from encre.train.settings import TrainConfig
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Fused AdamW; matrices and convolutions decay, norms, biases and embeddings do not."""
+def make_optimizer(model: nn.Module, config: TrainConfig, *, loss: nn.Module | None = None) -> torch.optim.AdamW:
+    """Fused AdamW; matrices and convolutions decay; norms, biases, embeddings and what the loss learns do not."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     groups: tuple[list[Tensor], list[Tensor]] = ([], [])
     for parameter in filter(lambda p: p.requires_grad, model.parameters()):
         groups[parameter.dim() < 2 or id(parameter) in embeddings].append(parameter)
+    groups[True].extend(loss.parameters() if loss is not None else ())
     decays = (config.weight_decay, 0.0)
     return torch.optim.AdamW(
         [{"params": group, "weight_decay": decay} for group, decay in zip(groups, decays, strict=True) if group],

@@ -60,6 +60,12 @@ class TrainConfig(Config):
         ``"csv"`` (always written) and ``"tensorboard"``.
     checkpoint_every
         Steps between two states for ``--resume``; 0: at the end of each epoch only.
+    averaging
+        ``"none"``, ``"ema"`` or ``"swa"``: which weights are validated and kept (``encre.train.averaging``).
+    start
+        A run folder whose weights the training begins with, where name and shape agree.
+    teacher
+        A run folder whose predictions soften the targets (``encre.train.distillation``).
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -83,6 +89,9 @@ class TrainConfig(Config):
     tissue_loss_on: Literal["all", "enhancers"] = "all"
     logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
     checkpoint_every: int = Field(default=0, ge=0)
+    averaging: Literal["none", "ema", "swa"] = "none"
+    start: str | None = None
+    teacher: str | None = None
 
 
 class RunConfig(Config):

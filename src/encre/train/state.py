@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from encre.models.checkpoint import read_weights, write_weights
 from encre.train.optimizer import optimizer_tensors, restore_optimizer
 
 _OPTIMIZER = "optimizer."
-_MODEL = "model."
 
 
 @dataclass
@@ -78,26 +78,30 @@ class State:
 def save_state(
     path: Path,
     state: State,
-    model: torch.nn.Module,
+    modules: Mapping[str, torch.nn.Module],
     *,
     optimizer: torch.optim.Optimizer,
     identity: dict[str, Any],
 ) -> None:
-    """Write weights, optimizer and position into one file, renamed into place.
+    """Write the weights of all modules, the optimizer and the position into one file, renamed into place.
 
     ``identity`` says which training this is: settings and dataset; resuming another one is refused.
     No random state is kept: every step draws from streams named by its number.
     """
-    tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
+    tensors = {f"{key}.{name}": value for key, part in modules.items() for name, value in part.state_dict().items()}
     tensors |= {_OPTIMIZER + name: value for name, value in optimizer_tensors(optimizer).items()}
     note = asdict(state) | {"best": state.best if state.best_epoch else None}
     write_weights(path, tensors, note={"state": note, "identity": identity})
 
 
 def load_state(
-    path: Path, model: torch.nn.Module, *, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+    path: Path,
+    modules: Mapping[str, torch.nn.Module],
+    *,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, Any],
 ) -> State:
-    """Put weights and optimizer back and return the position.
+    """Put the weights of all modules and the optimizer back and return the position.
 
     Raises
     ------
@@ -117,11 +121,15 @@ def load_state(
             got=str(now),
             remedy="Resume with the settings and data that it was begun with, or train into a new folder.",
         )
-    model.load_state_dict({k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)})
-    saved = {k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)}
-    restore_optimizer(optimizer, saved)
+    for key, part in modules.items():
+        part.load_state_dict(_named(tensors, f"{key}."))
+    restore_optimizer(optimizer, _named(tensors, _OPTIMIZER))
     values = note["state"]
     return State(**values | {"best": float("-inf") if values["best"] is None else values["best"]})
+
+
+def _named(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _read_note(path: Path) -> dict[str, Any]:
