@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from encre.models.cnn import Convolutions
-from encre.models.layers import ConvBlock, KmerInput, Pooling
+from encre.models.inputs import KmerInput
+from encre.models.layers import ConvBlock, Pooling
 from encre.models.model import EnhancerModel
 from encre.models.relaxed import has_relaxed
 

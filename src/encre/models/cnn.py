@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from encre.models.layers import ConvBlock, Extent, NormName, make_input
+from encre.models.inputs import make_input
+from encre.models.layers import ConvBlock, Extent, NormName
 from encre.models.settings import ModelConfig
 
 

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encre.models.cnn import ConvolutionConfig, Convolutions
-from encre.models.layers import Extent, KmerInput, OneHotInput
+from encre.models.inputs import KmerInput, OneHotInput
+from encre.models.layers import Extent
 
 
 class CNNLSTMConfig(ConvolutionConfig):

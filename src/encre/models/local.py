@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from encre.models.cnn import Convolutions
-from encre.models.layers import ConvBlock, Extent, KmerInput, OneHotInput
+from encre.models.inputs import KmerInput, OneHotInput
+from encre.models.layers import ConvBlock, Extent
 
 #: Stands before a ReLU where there is no position: what is added to it never matters.
 NOWHERE = -1e30

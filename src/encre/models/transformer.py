@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from encre.models.layers import Extent, KmerInput, dropout
+from encre.models.inputs import KmerInput
+from encre.models.layers import Extent, dropout
 from encre.models.settings import ModelConfig
 
 
