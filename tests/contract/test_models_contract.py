@@ -24,6 +24,7 @@ SMALLER = {
     "cnn": {"channels": [8, 8]},
     "cnn_lstm": {"channels": [8, 8, 8], "lstm": 8},
     "transformer": {"width": 16, "layers": 1, "feed_forward": 16},
+    "residual": {"stem": 8, "widths": [8, 12], "blocks": [1, 1], "pools": [2, 1]},
 }
 TASKS = screen_tasks(["brain", "heart"])
 

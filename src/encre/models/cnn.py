@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
-from operator import mul
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from encre.models.inputs import make_input
-from encre.models.layers import ConvBlock, Extent, NormName
+from encre.models.layers import ConvBlock, Extent
 from encre.models.settings import ModelConfig
 
 
-class ConvolutionConfig(ModelConfig):
-    """Settings of a stack of convolutions; one entry a layer.
+class ConvLayer(NamedTuple):
+    """One convolution of a stack.
+
+    Parameters
+    ----------
+    features, kernel
+        Features it makes, and its odd width in positions.
+    pool
+        Positions that the max-pooling after it joins into one; 1 for none.
+    residual
+        Add its input to its output where both have as many features.
+    dropout
+        Share of its features set to zero in training.
+    """
+
+    features: int
+    kernel: int
+    pool: int = 1
+    residual: bool = False
+    dropout: float = 0.0
+
+
+class StackConfig(ModelConfig):
+    """Settings of a trunk that begins with a stack of convolutions; a subclass says which.
 
     Parameters
     ----------
     embedding
         Features of a k-mer's vector.
-    channels, kernel_sizes, pools
-        Features, odd width in positions, and max-pooling after each convolution (1 for none).
     norm
         ``"none"`` or ``"batch"`` (over the real positions of the global batch).
     dropout
@@ -31,11 +49,39 @@ class ConvolutionConfig(ModelConfig):
     """
 
     embedding: int = Field(default=16, ge=1, le=4096)
+    norm: Literal["none", "batch"] = "none"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+    def layers(self) -> list[ConvLayer]:
+        """The convolutions, the one that reads the input first."""
+        raise NotImplementedError
+
+    @property
+    def widest(self) -> int:
+        """The widest convolution, before its pooling."""
+        found = joined = 1
+        for layer in self.layers():
+            found = max(found, layer.features // joined)
+            joined *= layer.pool
+        return found
+
+    def build_trunk(self) -> nn.Module:
+        """The stack of convolutions."""
+        return Convolutions(self)
+
+
+class ConvolutionConfig(StackConfig):
+    """Settings of a stack of convolutions; one entry a layer.
+
+    Parameters
+    ----------
+    channels, kernel_sizes, pools
+        Features, odd width in positions, and max-pooling after each convolution (1 for none).
+    """
+
     channels: tuple[int, ...] = (128, 256)
     kernel_sizes: tuple[int, ...] = (5, 5)
     pools: tuple[int, ...] = (1, 1)
-    norm: Literal["none", "batch"] = "none"
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _one_entry_a_layer(self) -> Self:
@@ -48,11 +94,10 @@ class ConvolutionConfig(ModelConfig):
             raise ValueError("channels and pools must be at least 1")
         return self
 
-    @property
-    def widest(self) -> int:
-        """The widest convolution, before its pooling."""
-        bases = accumulate((1, *self.pools[:-1]), mul)
-        return max(channels // joined for channels, joined in zip(self.channels, bases, strict=True)) or 1
+    def layers(self) -> list[ConvLayer]:
+        """A layer an entry."""
+        columns = zip(self.channels, self.kernel_sizes, self.pools, strict=True)
+        return [ConvLayer(*column, dropout=self.dropout) for column in columns]
 
 
 class CNNConfig(ConvolutionConfig):
@@ -60,26 +105,19 @@ class CNNConfig(ConvolutionConfig):
 
     name: Literal["cnn"] = "cnn"  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def build_trunk(self) -> Convolutions:
-        """The stack of convolutions."""
-        return Convolutions(self)
-
 
 class Convolutions(nn.Module):
     """Input and a stack of convolutions: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
 
-    def __init__(self, config: ConvolutionConfig, *, residual: bool = False) -> None:
+    def __init__(self, config: StackConfig) -> None:
         super().__init__()
         self.input = make_input(config.input, config.k, config.embedding)
-        widths = (self.input.width, *config.channels)
-        norm: NormName = config.norm
-        self.blocks = nn.ModuleList(
-            ConvBlock(pair, kernel, pool=pool, norm=norm, dropout=config.dropout, residual=residual and layer > 0)
-            for layer, (pair, kernel, pool) in enumerate(
-                zip(pairwise(widths), config.kernel_sizes, config.pools, strict=True)
-            )
-        )
-        self.width = widths[-1]
+        self.width, norm = self.input.width, config.norm
+        self.blocks = nn.ModuleList()
+        for layer in config.layers():
+            how = {"pool": layer.pool, "residual": layer.residual, "dropout": layer.dropout}
+            self.blocks.append(ConvBlock((self.width, layer.features), layer.kernel, norm=norm, **how))
+            self.width = layer.features
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encre.models.cnn import ConvolutionConfig, Convolutions
+from encre.models.cnn import ConvLayer, ConvolutionConfig, Convolutions
 from encre.models.inputs import KmerInput, OneHotInput
 from encre.models.layers import Extent
 
@@ -35,6 +35,11 @@ class CNNLSTMConfig(ConvolutionConfig):
     residual: bool = True
     lstm: int = Field(default=128, ge=1, le=4096)
 
+    def layers(self) -> list[ConvLayer]:
+        """The convolutions; the first has no residual."""
+        first, *rest = super().layers()
+        return [first, *(layer._replace(residual=self.residual) for layer in rest)]
+
     @property
     def widest(self) -> int:
         """The widest convolution, or the four gates of an LSTM."""
@@ -55,7 +60,7 @@ class CNNLSTM(nn.Module):
 
     def __init__(self, config: CNNLSTMConfig) -> None:
         super().__init__()
-        self.convolutions = Convolutions(config, residual=config.residual)
+        self.convolutions = Convolutions(config)
         self.rightward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.leftward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.width = 2 * config.lstm

@@ -8,6 +8,8 @@ from typing import Any
 from encre.errors import ConfigError, nearest
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
+from encre.models.ensemble import EnsembleConfig
+from encre.models.residual import ResidualConfig
 from encre.models.settings import ModelConfig
 from encre.models.transformer import TransformerConfig
 
@@ -16,6 +18,8 @@ MODELS: dict[str, type[ModelConfig]] = {
     "cnn": CNNConfig,
     "cnn_lstm": CNNLSTMConfig,
     "transformer": TransformerConfig,
+    "ensemble": EnsembleConfig,
+    "residual": ResidualConfig,
 }
 
 
