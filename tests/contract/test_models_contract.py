@@ -21,6 +21,12 @@ from encre.tasks import screen_tasks
 
 #: Smaller than the defaults, so that the contract is quick.
 SMALLER = {
+    "ensemble": {
+        "members": [
+            {"name": "cnn", "channels": [8, 8]},
+            {"name": "cnn_lstm", "channels": [8, 8, 8], "lstm": 8},
+        ]
+    },
     "cnn": {"channels": [8, 8]},
     "cnn_lstm": {"channels": [8, 8, 8], "lstm": 8},
     "transformer": {"width": 16, "layers": 1, "feed_forward": 16},

@@ -18,6 +18,7 @@ from typer.main import get_command
 from encre.cli import (
     data_verbs,
     design_verbs,
+    ensemble_verbs,
     explain_verbs,
     fetch_verbs,
     look_verbs,
@@ -48,6 +49,7 @@ data_verbs.add_to(app)
 fetch_verbs.add_to(data_verbs.data)
 search_verbs.add_to(data_verbs.data)
 train_verbs.add_to(app)
+ensemble_verbs.add_to(app)
 predict_verbs.add_to(app)
 scan_verbs.add_to(app)
 variant_verbs.add_to(app)

@@ -24,6 +24,11 @@ def deeplift(model: EnhancerModel, pairs: Pairs) -> Multipliers:
     Differences from the reference are those of the model itself, not of its twin, so that the completeness error
     covers the twin as well.
     """
+    from encre.models.ensemble import Ensemble
+
+    if isinstance(model, Ensemble):  # contributions to a mean are the mean of contributions
+        values, logits, of_references, _ = zip(*(deeplift(member, pairs) for member in model.members), strict=True)
+        return Multipliers(np.mean(values, axis=0), np.mean(logits, axis=0), np.mean(of_references, axis=0))
     from tangermeme.deep_lift_shap import deep_lift_shap
 
     length, device = pairs.codes.shape[1], next(model.parameters()).device

@@ -144,6 +144,12 @@ def possible_methods(model: EnhancerModel) -> list[str]:
     return ["ism", *gradients, *(["deeplift", "shap"] if has_twin(model) else [])]
 
 
+def _shape(model: EnhancerModel) -> str:
+    config = model.config
+    tokens = "one-hot input" if config.input == "one_hot" else f"{config.k}-mer input"
+    return f"{config.name}, {tokens}, {config.pooling} pooling"
+
+
 def check_method(model: EnhancerModel, method: str) -> None:
     """Refuse a method that the model does not allow, or whose package is not installed.
 
@@ -154,15 +160,15 @@ def check_method(model: EnhancerModel, method: str) -> None:
     MissingExtraError
         Naming the extra.
     """
+    from encre.models.ensemble import members_of
+
     possible = possible_methods(model)
-    config = model.config
     if method not in possible:
-        tokens = "one-hot input" if config.input == "one_hot" else f"{config.k}-mer input"
         inputs = "one-hot input or k-mers of at most 4 bases"
         raise ConfigError(
             f"{METHODS[method].title} is not possible with this model",
             expected=f"a CNN on {inputs}" if method in ("deeplift", "shap") else inputs,
-            got=f"{config.name}, {tokens}, {config.pooling} pooling",
+            got="; ".join(dict.fromkeys(_shape(member) for member in members_of(model))),
             remedy=f"Possible with it: {', '.join(possible)}.",
         )
     if method in ("deeplift", "shap"):

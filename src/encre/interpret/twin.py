@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from encre.models.cnn import Convolutions
+from encre.models.ensemble import Ensemble
 from encre.models.inputs import KmerInput
 from encre.models.layers import ConvBlock, Pooling
 from encre.models.model import EnhancerModel
@@ -20,7 +21,9 @@ from encre.models.relaxed import has_relaxed
 
 
 def has_twin(model: EnhancerModel) -> bool:
-    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases."""
+    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases; or an ensemble of such."""
+    if isinstance(model, Ensemble):
+        return all(has_twin(member) for member in model.members)
     return isinstance(model.trunk, Convolutions) and has_relaxed(model)
 
 

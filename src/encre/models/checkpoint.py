@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from encre.config import read_toml
 from encre.errors import FolderError
 from encre.files import open_existing, read_json, read_manifest, staged_file, write_json
+from encre.models.ensemble import EnsembleConfig
 from encre.models.model import EnhancerModel, build_model
 from encre.models.registry import model_config
 from encre.models.settings import ModelConfig
@@ -144,6 +145,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _tokenizer(config: ModelConfig) -> Any:
+    if isinstance(config, EnsembleConfig):
+        return {"name": config.name, "members": [_tokenizer(member) for member in config.members]}
     tokenizer = KmerTokenizer(config.k) if config.input == "kmer" else OneHot()
     return json.loads(tokenizer.to_json())
 

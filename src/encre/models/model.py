@@ -29,7 +29,7 @@ class EnhancerModel(nn.Module):
         self.trunk = config.build_trunk()
         width = int(self.trunk.width)  # pyright: ignore[reportArgumentType]
         self.pooling = Pooling(config.pooling, width)
-        self.heads = HEADS[config.head](width, tasks)
+        self.heads = HEADS[config.head](width, tasks, config)
 
     def embed(self, codes: Tensor, length: Tensor) -> Tensor:
         """One vector a sequence.
@@ -109,4 +109,4 @@ def build_model(config: ModelConfig, *, tasks: TaskSet) -> EnhancerModel:
     tasks
         What to predict, for example ``screen_tasks()``.
     """
-    return EnhancerModel(config, tasks)
+    return config.build(tasks)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from encre.errors import ConfigError
+from encre.models.ensemble import Ensemble
 from encre.models.layers import Extent
 from encre.models.model import EnhancerModel
 
@@ -21,6 +22,8 @@ MAX_RELAXED_K = 4
 
 def has_relaxed(model: EnhancerModel) -> bool:
     """Whether :func:`relaxed_logits` can read the model's input."""
+    if isinstance(model, Ensemble):
+        return all(has_relaxed(member) for member in model.members)
     return model.config.input == "one_hot" or model.config.k <= MAX_RELAXED_K
 
 
@@ -47,6 +50,8 @@ def relaxed_logits(model: EnhancerModel, x: Tensor, codes: Tensor) -> Tensor:
     ConfigError
         When the k-mers are wider than 4 bases.
     """
+    if isinstance(model, Ensemble):
+        return torch.stack([relaxed_logits(member, x, codes) for member in model.members]).mean(0)
     if not has_relaxed(model):
         raise ConfigError(
             f"there is no gradient to single bases through {model.config.k}-mers",

@@ -11,6 +11,9 @@ from encre.config import Config
 if TYPE_CHECKING:
     from torch import nn
 
+    from encre.models.model import EnhancerModel
+    from encre.tasks import TaskSet
+
 
 class ModelConfig(Config):
     """Base of the settings of one architecture.
@@ -27,6 +30,9 @@ class ModelConfig(Config):
         How positions become one vector: ``"max"``, ``"mean"`` or ``"attention"``.
     head
         How the vector becomes logits: a key in :data:`encre.models.heads.HEADS`.
+    link
+        How a regression's prediction leaves its head: ``"identity"``, or ``"log"`` (the exponential of the output: rates
+        and counts, for ``regression_loss = "poisson"``).
     head_dropout
         Share of the vector set to zero before the heads in training.
     """
@@ -36,6 +42,7 @@ class ModelConfig(Config):
     k: int = Field(default=3, ge=1, le=8)
     pooling: Literal["max", "mean", "attention"] = "max"
     head: Literal["linear"] = "linear"
+    link: Literal["identity", "log"] = "identity"
     head_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @property
@@ -56,3 +63,9 @@ class ModelConfig(Config):
     def build_trunk(self) -> nn.Module:
         """A fresh trunk: ``(codes, length) -> (features (B, D, T), Extent)``, with ``.width`` = D."""
         raise NotImplementedError
+
+    def build(self, tasks: TaskSet) -> EnhancerModel:
+        """A fresh model: the trunk under its pooling and heads."""
+        from encre.models.model import EnhancerModel  # which reads these settings
+
+        return EnhancerModel(self, tasks)

@@ -19,6 +19,7 @@ from encre.models.cnn import Convolutions
 from encre.models.cnn_lstm import CNNLSTM
 from encre.models.device import Precision, autocast, choose_precision
 from encre.models.ends import End, Span, Starts, window_ends
+from encre.models.ensemble import Ensemble
 from encre.models.inference import predict_logits
 from encre.models.layers import Extent, Pooling
 from encre.models.local import Levels
@@ -66,6 +67,9 @@ def stretch_logits(
     SequenceError
         When windows are shorter or longer than the model takes.
     """
+    if isinstance(model, Ensemble):
+        how = {"window": window, "stride": stride, "both_strands": both_strands, "precision": precision}
+        return np.mean([stretch_logits(member, codes, **how) for member in model.members], axis=0)
     plan = Plan.of(model, window=window, stride=stride)
     if plan is None:
         return naive_stretch_logits(

@@ -18,6 +18,7 @@ import torch
 
 from encre.models.changes import Group, LocalChanges
 from encre.models.device import Precision, autocast, choose_precision
+from encre.models.ensemble import Ensemble
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel
 from encre.models.readout import readout_of
@@ -100,6 +101,12 @@ def substituted_logits(
     SequenceError
         When the references are shorter or longer than the model takes.
     """
+    if isinstance(model, Ensemble):
+        each = [
+            substituted_logits(m, codes, changes, both_strands=both_strands, precision=precision, progress=progress)
+            for m in model.members
+        ]
+        return np.mean([whole for whole, _ in each], axis=0), np.mean([changed for _, changed in each], axis=0)
     readout = readout_of(model)
     if readout is None:
         return naive_substituted_logits(

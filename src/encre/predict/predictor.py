@@ -264,9 +264,10 @@ class Predictor:
         -------
         Scores
             Whose table has a row a scored record: ``name``, ``chrom``, ``start``, ``end`` where known (0-based
-            half-open), ``length`` in bases, ``n_share``, ``windows``, then ``logit_<task>``, ``probability_<task>``
-            (calibrated) and ``percentile_<task>`` (among the background that the model carries), each in the tasks'
-            order. Probability and percentile are null where the model has none; regression tasks have no probability.
+            half-open), ``length`` in bases, ``n_share``, ``windows``, then ``logit_<task>``, of an ensemble
+            ``sd_<task>`` (standard deviation of its members' logits), ``probability_<task>`` (calibrated) and
+            ``percentile_<task>`` (among the background that the model carries), each in the tasks' order.
+            Probability and percentile are null where the model has none; regression tasks have no probability.
 
         Raises
         ------
@@ -285,31 +286,39 @@ class Predictor:
                 raise self._cannot_score(apart, why)
             kept = np.delete(np.arange(len(records)), rows)
             records, length, share = records.take(kept), length[kept], share[kept]
-        logits, windows = self._logits(records, how, progress=progress)
+        logits, spread, windows = self._logits(records, how, progress=progress)
         counts = self._count(records, share, windows=windows, apart=len(rows))
         for line in news(counts, window=self.window, trained_from=self._trained_from, combine=how.combine):
             progress.say(line)
         if how.base_rate is not None:
             progress.say(f"Probabilities are corrected to {said_base_rate(how.base_rate)}.")
         special = {"length": length, "n_share": share.astype(np.float32), "windows": windows}
-        table = self._table(records, special, logits=logits, base_rate=how.base_rate)
+        table = self._table(records, special, logits=logits, spread=spread, base_rate=how.base_rate)
         return Scores(table, unscorable_table(apart, why), counts, records, how)
 
-    def _logits(self, records: Records, how: Scoring, *, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (N, K), and of how many windows each row is made (N,)."""
-        from encre.models.inference import predict_logits
+    def _logits(
+        self, records: Records, how: Scoring, *, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Logits (N, K), their spread over an ensemble's members, and of how many windows each row is made (N,)."""
+        from encre.models.ensemble import member_logits, members_of
 
         precision = cast("Precision", how.precision)  # `Scoring` has checked it
         logits = np.empty((len(records), len(self.tasks)), np.float32)
+        spread = np.empty_like(logits) if len(members_of(self.model)) > 1 else None
         windows = np.ones(len(records), np.int64)
         with progress.track("predict", len(records), "seq") as advance:
             for first, last in blocks(records.offsets, _BLOCK_BASES):
                 tiles = tile(records.codes, records.offsets[first : last + 1], window=self.window)
-                found = predict_logits(self.model, tiles.codes, tiles.offsets, both_strands=True, precision=precision)
-                logits[first:last] = combine_tiles(found, tiles, how=str(how.combine))
+                each = [
+                    combine_tiles(found, tiles, how=str(how.combine))
+                    for found in member_logits(self.model, tiles.codes, tiles.offsets, precision=precision)
+                ]
+                logits[first:last] = np.mean(each, axis=0)
+                if spread is not None:
+                    spread[first:last] = np.std(each, axis=0, ddof=1)
                 windows[first:last] = tiles.per_sequence
                 advance(last - first, "")
-        return logits, windows
+        return logits, spread, windows
 
     def _cannot_score(self, apart: Records, why: list[str]) -> SequenceError:
         """The error for the first of the records that cannot be scored."""
@@ -345,11 +354,13 @@ class Predictor:
         special: dict[str, np.ndarray],
         *,
         logits: np.ndarray,
+        spread: np.ndarray | None,
         base_rate: BaseRate | None,
     ) -> pl.DataFrame:
         probabilities = self.probabilities(logits, base_rate=base_rate)
         values = {
             "logit": (self.tasks.names, logits),
+            **({} if spread is None else {"sd": (self.tasks.names, spread)}),
             "probability": (self.classified, probabilities),
             "percentile": (self.tasks.names, self.percentiles(logits)),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,7 +177,8 @@ def _facts(view: RunView) -> dict[str, str]:
     planned, model = view.config.get("train") or {}, view.config.get("model") or {}
     facts = {
         "Run folder": view.path.name,
-        "Architecture": _settings(model),
+        "Architecture": _architecture(model),
+        "Members": ", ".join(f"{m['run']} (seed {m['seed']})" for m in manifest.get("members", [])),
         "Parameters": f"{manifest['parameters']:,}" if manifest.get("parameters") else "",
         "Epochs": _epochs(training, planned),
         "Sequences seen": f"{training['sequences']:,}" if training.get("sequences") else "",
@@ -196,6 +198,14 @@ def _facts(view: RunView) -> dict[str, str]:
 
 
 _SAID_ELSEWHERE = ("seed", "epochs", "device", "logs", "checkpoint_every")
+
+
+def _architecture(model: Mapping[str, Any]) -> str:
+    """The settings of a model; of an ensemble, those of its members, each shape once."""
+    if not model.get("members"):
+        return _settings(model)
+    shapes = Counter(_settings(member) for member in model["members"])
+    return "mean of " + "; ".join(f"{count} x {shape}" for shape, count in shapes.items())
 
 
 def _settings(values: Mapping[str, Any]) -> str:
