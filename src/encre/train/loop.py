@@ -193,7 +193,7 @@ class Training:
                 shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=False)
                 if self.soft is not None:
                     shown = shown._replace(targets=self.soft[rows])
-                losses += self.step(augmented(shown, config, epoch=state.epoch))
+                losses += self.step(augmented(shown, config, step=state.steps, spent=spent))
                 if self.average is not None:
                     self.average.update(self.model, spent=spent)
                 state.advance(len(batch))

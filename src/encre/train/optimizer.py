@@ -27,8 +27,12 @@ def make_optimizer(model: nn.Module, config: TrainConfig, *, loss: nn.Module | N
 
 
 def rate_at(fraction: float, config: TrainConfig) -> float:
-    """Learning rate after a share of the training: linear warm-up, then half a cosine down to 0."""
-    fraction = min(max(fraction, 0.0), 1.0)
+    """Learning rate after a share of the training: linear warm-up, then half a cosine down to 0.
+
+    Stochastic weight averaging needs steps that still move: its rate stays where its share of the training begins.
+    """
+    last = 1 - config.swa_share if config.averaging == "swa" else 1.0
+    fraction = min(max(fraction, 0.0), max(last, config.warmup))
     if fraction < config.warmup:
         return config.learning_rate * fraction / config.warmup
     left = (fraction - config.warmup) / (1 - config.warmup)

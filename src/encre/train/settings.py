@@ -9,6 +9,39 @@ from pydantic import Field
 from encre.config import Config
 
 
+class AugmentConfig(Config):
+    """Random edits of the training sequences, as in EvoAug (Lee et al. 2023); every length stays as it is.
+
+    Parameters
+    ----------
+    shift
+        Move the sequence by up to so many bases to either side; what is pushed out is lost, the freed end is N.
+        For windows cut from a genome, the dataset's jitter does better.
+    mutate
+        Share of the bases to draw for a substitution by one of the three others.
+    insert, delete
+        Put in, or take out, up to so many bases in one place; bases beyond the end are lost, a freed end is filled
+        with random ones.
+    invert
+        Turn a stretch of up to so many bases into its reverse complement.
+    translocate
+        Cut up to so many bases off the end and put them before the beginning.
+    per_sequence
+        So many of the kinds that are not 0 are drawn for each sequence, afresh in each step.
+    finetune_share
+        Last share of the training that sees the sequences as they are.
+    """
+
+    shift: int = Field(default=0, ge=0)
+    mutate: float = Field(default=0.0, ge=0, le=1)
+    insert: int = Field(default=0, ge=0)
+    delete: int = Field(default=0, ge=0)
+    invert: int = Field(default=0, ge=0)
+    translocate: int = Field(default=0, ge=0)
+    per_sequence: int = Field(default=2, ge=1)
+    finetune_share: float = Field(default=0.2, ge=0, le=1)
+
+
 class TrainConfig(Config):
     """How a model is trained.
 
@@ -61,7 +94,15 @@ class TrainConfig(Config):
     checkpoint_every
         Steps between two states for ``--resume``; 0: at the end of each epoch only.
     averaging
-        ``"none"``, ``"ema"`` or ``"swa"``: which weights are validated and kept (``encre.train.averaging``).
+        Which weights are validated and kept: ``"none"`` (as they are), ``"ema"`` (exponential moving average) or
+        ``"swa"`` (equal mean over the last steps); see :mod:`encre.train.averaging`.
+    ema_decay
+        What is left of the moving average at each step; less in the first steps. Half of it is from the last
+        ``log(2) / (1 - ema_decay)`` steps.
+    swa_share
+        Last share of the training over which ``"swa"`` averages, at a learning rate that stays as it then is.
+    augment
+        Random edits of the training sequences, ``[train.augment]``: see :class:`AugmentConfig`.
     start
         A run folder whose weights the training begins with, where name and shape agree.
     teacher
@@ -90,6 +131,9 @@ class TrainConfig(Config):
     logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
     checkpoint_every: int = Field(default=0, ge=0)
     averaging: Literal["none", "ema", "swa"] = "none"
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    swa_share: float = Field(default=0.25, gt=0, le=1)
+    augment: AugmentConfig = AugmentConfig()
     start: str | None = None
     teacher: str | None = None
 
