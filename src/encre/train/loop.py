@@ -25,7 +25,7 @@ from encre.reproducibility import stream_seed
 from encre.train import sampling
 from encre.train.augmentation import augmented
 from encre.train.averaging import make_average
-from encre.train.distillation import softened_targets
+from encre.train.distillation import TAUGHT, Softened, softened_targets
 from encre.train.history import log_row, tensorboard_writer
 from encre.train.losses import make_loss
 from encre.train.optimizer import make_optimizer, rate_at, set_rate
@@ -84,7 +84,7 @@ def fit(
     if resume and (out / "manifest.json").is_file():
         progress.say(f"{out} is finished already")
         return Run.open(out)
-    if not (resume and (out / LAST).is_file()):
+    if not (resume and ((out / LAST).is_file() or (out / TAUGHT).is_file())):
         refuse_occupied(out)
     with join_team(train_config.device) as team:
         gpus = [team.device] if team.device.type == "cuda" else []
@@ -111,7 +111,8 @@ class Training:
         begin_from(self.model, config)
         loss = make_loss(dataset.tasks, config, targets=self.train.targets, mask=self.train.target_mask)
         self.loss = loss.to(team.device)
-        self.soft = softened_targets(self.train, dataset.tasks, config)
+        self.loss.prepare(self.model)
+        self.soft: Softened | None = None
         self.average = make_average(self.model, config)
         self.optimizer = make_optimizer(self.model, config, loss=self.loss)
         self.precision: Literal["fp32", "bf16"] = choose_precision(config.precision, team.device)
@@ -144,6 +145,7 @@ class Training:
 
     def run(self, progress: Progress) -> None:
         """Train to the end, and write the run folder."""
+        self.soft = softened_targets(self.dataset, self.config, out=self.out, team=self.team, progress=progress)
         board = None
         if self.team.leads and "tensorboard" in self.config.logs:
             board = tensorboard_writer(self.out / "tensorboard")
@@ -156,6 +158,7 @@ class Training:
             board.close()
         if self.team.leads:
             ran = {"device": str(self.team.device), "precision": self.precision, "world_size": self.team.world}
+            ran |= {"teacher": self.soft.teacher} if self.soft else {}
             write_run(self.out, self.model, self.state, dataset=self.dataset, config=self.config, ran=ran)
 
     def _done(self) -> bool:
@@ -192,7 +195,7 @@ class Training:
                 flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
                 shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=False)
                 if self.soft is not None:
-                    shown = shown._replace(targets=self.soft[rows])
+                    shown = shown._replace(targets=self.soft.targets[rows], target_mask=self.soft.mask[rows])
                 losses += self.step(augmented(shown, config, step=state.steps, spent=spent))
                 if self.average is not None:
                     self.average.update(self.model, spent=spent)

@@ -82,6 +82,10 @@ class TrainConfig(Config):
         Shift windows by up to the dataset's flank; of no effect on elements as they are.
     synthetic_per_element
         Synthetic rows (shuffles and the like) drawn for each real row, afresh in every epoch.
+    loss
+        Of binary and multi-label tasks: a key in :data:`encre.train.losses.LOSSES`.
+    regression_loss
+        Of regression tasks: ``"huber"``, ``"mse"`` or ``"poisson"`` (with ``[model] link = "log"``).
     group_weights
         Weight of each task group's loss; 1 where nothing is said.
     class_weights
@@ -106,7 +110,12 @@ class TrainConfig(Config):
     start
         A run folder whose weights the training begins with, where name and shape agree.
     teacher
-        A run folder whose predictions soften the targets (``encre.train.distillation``).
+        A run folder, such as an ensemble, whose predictions for the training rows soften the targets
+        (:mod:`encre.train.distillation`); evaluate it first, so that it gives calibrated probabilities.
+    teacher_weight
+        Share of the teacher in a target that was measured: 0 none, 1 the teacher alone.
+    teacher_fills
+        Learn entries that were not measured from the teacher alone; otherwise they stay masked.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -125,6 +134,8 @@ class TrainConfig(Config):
     reverse_complement: bool = True
     jitter: bool = True
     synthetic_per_element: float = Field(default=1.0, ge=0)
+    loss: Literal["cross_entropy"] = "cross_entropy"
+    regression_loss: Literal["huber", "mse", "poisson"] = "huber"
     group_weights: dict[str, float] = Field(default_factory=dict)
     class_weights: Literal["balanced", "none"] = "balanced"
     tissue_loss_on: Literal["all", "enhancers"] = "all"
@@ -136,6 +147,8 @@ class TrainConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     start: str | None = None
     teacher: str | None = None
+    teacher_weight: float = Field(default=0.5, ge=0, le=1)
+    teacher_fills: bool = False
 
 
 class RunConfig(Config):

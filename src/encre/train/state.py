@@ -111,7 +111,7 @@ def load_state(
         When the file is damaged.
     """
     tensors = read_weights(path)
-    note = _read_note(path)
+    note = read_note(path)
     if (other := _difference(note["identity"], identity)) is not None:
         key, then, now = other
         raise ConfigError(
@@ -132,7 +132,8 @@ def _named(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _read_note(path: Path) -> dict[str, Any]:
+def read_note(path: Path) -> dict[str, Any]:
+    """The note of a file of the state, as :func:`encre.models.checkpoint.write_weights` was given it."""
     try:
         with safe_open(path, "pt") as handle:
             return json.loads(handle.metadata()["note"])
