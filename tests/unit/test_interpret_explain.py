@@ -188,7 +188,7 @@ def test_deeplift_on_a_transformer_names_what_is_possible():
         ConfigError, match=r"not possible.*Possible with it: ism, gradient_x_input, integrated_gradients"
     ):
         check_method(network, "deeplift")
-    with pytest.raises(ConfigError, match=r"transformer, 3-mer input, mean pooling"):
+    with pytest.raises(ConfigError, match=r"transformer on 3-mers, mean pooling"):
         check_method(network, "shap")
 
 

@@ -7,8 +7,17 @@ import pytest
 import torch
 
 from encre.errors import ConfigError, FormatError, SequenceError
-from encre.sequence.alphabet import encode
-from encre.sequence.tokenizers import TOKENIZERS, KmerTokenizer, OneHot, from_json, kmer_ids
+from encre.sequence.alphabet import decode, encode, reverse_complement
+from encre.sequence.tokenizers import (
+    TOKENIZERS,
+    CanonicalKmerTokenizer,
+    KmerTokenizer,
+    OneHot,
+    from_json,
+    kmer_ids,
+    make_tokenizer,
+)
+from encre.sequence.vocabulary import SPECIALS
 
 
 def test_three_mers_count_in_base_four_and_n_is_64():
@@ -41,6 +50,58 @@ def test_torch_and_numpy_agree_for_every_k(k):
     assert tokenizer.lengths(torch.from_numpy(length)).tolist() == tokenizer.lengths(length).tolist()
 
 
+@pytest.mark.parametrize(("k", "stride"), [(1, 2), (3, 3), (6, 4)])
+def test_strided_tokens_are_every_so_many_overlapping_ones(k, stride):
+    codes = np.random.default_rng(k).integers(0, 5, (4, 41), dtype=np.uint8)
+    tokenizer = KmerTokenizer(k, stride)
+    assert np.array_equal(tokenizer.tokens(codes), kmer_ids(codes, k)[:, ::stride])
+    assert tokenizer.lengths(np.array([41, k + stride, k, k - 1])).tolist() == [(41 - k) // stride + 1, 2, 1, 0]
+
+
+@pytest.mark.parametrize("k", range(1, 9))
+def test_a_canonical_kmer_shares_its_id_with_its_reverse_complement_alone(k):
+    tokenizer = CanonicalKmerTokenizer(k)
+    words, ids = KmerTokenizer(k).words()[:-1], tokenizer.table[:-1]
+    place = {word: number for number, word in enumerate(words)}
+    other = [place[word.translate(str.maketrans("ACGT", "TGCA"))[::-1]] for word in words]
+    assert np.array_equal(ids, ids[other])
+    assert np.bincount(ids).tolist() == [len({n, other[n]}) for n in range(len(words)) if n <= other[n]]
+    palindromes = 0 if k % 2 else 4 ** (k // 2)
+    assert tokenizer.vocabulary_size == (4**k + palindromes) // 2 + 1
+    codes = np.random.default_rng(k).integers(0, 5, (3, 30), dtype=np.uint8)
+    assert np.array_equal(tokenizer.tokens(reverse_complement(codes)), tokenizer.tokens(codes)[:, ::-1])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("k", [3, 6])
+def test_ids_are_those_of_dnabert(k, data):
+    """Against DNABERT's own way: words at every base, looked up in its file, unknown ones as [UNK]."""
+    path = data / "tokenizers" / f"dnabert_k{k}.vocab.txt"
+    lines = path.read_text().split("\n")[: 4**k + 5]
+    assert lines[:6] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "A" * k]
+    tokenizer = make_tokenizer("kmer", k=k, vocabulary=path)
+    codes = np.random.default_rng(k).integers(0, 5, (20, 60), dtype=np.uint8)
+    text = [decode(row) for row in codes]
+    place = {word: number for number, word in enumerate(lines)}
+    expected = [[place.get(row[i : i + k], 1) for i in range(61 - k)] for row in text]
+    assert tokenizer.tokens(codes).tolist() == expected
+    assert tokenizer.tokens(torch.from_numpy(codes)).tolist() == expected
+    assert tokenizer.tokens(codes, np.full(20, k))[:, :2].tolist() == [[row[0], 0] for row in expected]
+    assert tokenizer.words() == lines
+    assert from_json(tokenizer.to_json()) == tokenizer
+
+
+def test_a_vocabulary_of_other_kmers_is_refused_with_its_k(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*SPECIALS, *KmerTokenizer(2).words()[:-1]]) + "\n")
+    assert make_tokenizer("kmer", k=2, vocabulary=path).vocabulary_size == 21
+    with pytest.raises(ConfigError, match=r"no word 'AAA'.*all 64 3-mers.*2-mers.*Set k = 2"):
+        make_tokenizer("kmer", k=3, vocabulary=path)
+    path.write_text("[PAD]\n[UNK]\nA\nC\nA\n")
+    with pytest.raises(FormatError, match=r"line 5: the word 'A' stands there twice"):
+        make_tokenizer("kmer", k=1, vocabulary=path)
+
+
 def test_one_hot_leaves_n_empty_on_both():
     codes = encode("ACGTN")[None]
     expected = np.eye(5, 4, dtype=bool)[None]
@@ -59,10 +120,10 @@ def test_too_short_and_out_of_range_are_said():
 def test_a_foreign_tokenizer_file_is_refused():
     with pytest.raises(FormatError, match=r"Did you mean 'kmer'"):
         from_json('{"name": "kmers", "k": 3}')
-    for text in ("", "[]", '{"k": 3}', '{"name": "kmer", "stride": 3}'):
+    for text in ("", "[]", '{"k": 3}', '{"name": "kmer", "stripe": 3}'):
         with pytest.raises(FormatError, match="not a tokenizer"):
             from_json(text)
 
 
 def test_the_registry_names_its_tokenizers():
-    assert {name: kind.name for name, kind in TOKENIZERS.items()} == {"kmer": "kmer", "one_hot": "one_hot"}
+    assert [kind.name for kind in TOKENIZERS.values()] == list(TOKENIZERS) == ["kmer", "canonical_kmer", "one_hot"]

@@ -146,8 +146,7 @@ def possible_methods(model: EnhancerModel) -> list[str]:
 
 def _shape(model: EnhancerModel) -> str:
     config = model.config
-    tokens = "one-hot input" if config.input == "one_hot" else f"{config.k}-mer input"
-    return f"{config.name}, {tokens}, {config.pooling} pooling"
+    return f"{config.name} on {config.tokenizer.describe()}, {config.pooling} pooling"
 
 
 def check_method(model: EnhancerModel, method: str) -> None:

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from encre.models.cnn import Convolutions
 from encre.models.ensemble import Ensemble
-from encre.models.inputs import KmerInput
+from encre.models.inputs import KmerInput, reads_in_place
 from encre.models.layers import ConvBlock, Pooling
 from encre.models.model import EnhancerModel
 from encre.models.relaxed import has_relaxed
 
 
 def has_twin(model: EnhancerModel) -> bool:
-    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases; or an ensemble of such."""
+    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases at stride 1; or an ensemble."""
     if isinstance(model, Ensemble):
         return all(has_twin(member) for member in model.members)
-    return isinstance(model.trunk, Convolutions) and has_relaxed(model)
+    return isinstance(model.trunk, Convolutions) and has_relaxed(model) and reads_in_place(model.trunk.input)
 
 
 def make_twin(model: EnhancerModel, length: int) -> nn.Module:
@@ -61,7 +61,7 @@ def special_vectors(model: EnhancerModel, codes: Tensor) -> tuple[Tensor] | None
     if not isinstance(layer, KmerInput):
         return None
     unknown = (codes > 3).float().unfold(1, layer.k, 1).amax(-1)
-    return (unknown[:, None] * layer.embedding.weight.detach()[-1].to(codes.device)[:, None],)
+    return (unknown[:, None] * layer.vectors.detach()[-1].to(codes.device)[:, None],)
 
 
 class _Twin(nn.Module):
@@ -86,7 +86,7 @@ class _Kmers(nn.Module):
         super().__init__()
         self.k = layer.k
         self.products = nn.ModuleList(BilinearOp("bit,bjt->bijt") for _ in range(layer.k - 1))
-        vectors = layer.embedding.weight.detach()[:-1]
+        vectors = layer.vectors.detach()[:-1]
         self.vectors = _linear_over_positions(vectors.T, torch.zeros(vectors.shape[1]))
 
     def forward(self, x: Tensor) -> Tensor:

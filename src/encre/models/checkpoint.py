@@ -1,7 +1,8 @@
 """Run folders: a model on disk, as safetensors, TOML and JSON; nothing is pickled.
 
 ``config.toml`` ([model], [train]) · ``manifest.json`` · ``weights.safetensors`` · ``tasks.json`` ·
-``tokenizer.json`` · ``calibration.json`` (once evaluated). The manifest is written last: without it the
+``tokenizer.json`` (and what else the model's settings name: see ``ModelConfig.files``) · ``calibration.json`` (once
+evaluated). The manifest is written last: without it the
 folder is no run folder.
 """
 
@@ -20,12 +21,10 @@ from safetensors.torch import load_file, save_file
 from encre.config import read_toml
 from encre.errors import FolderError
 from encre.files import open_existing, read_json, read_manifest, staged_file, write_json
-from encre.models.ensemble import EnsembleConfig
 from encre.models.model import EnhancerModel, build_model
 from encre.models.registry import model_config
 from encre.models.settings import ModelConfig
 from encre.reproducibility import sha256_file
-from encre.sequence.tokenizers import KmerTokenizer, OneHot
 from encre.tasks import TaskSet
 
 FORMAT = {"kind": "run", "version": 1}
@@ -77,10 +76,12 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     write_weights(folder / WEIGHTS, model.state_dict())
-    tables = {"model": config.model_dump(mode="json", exclude_none=True)}
+    kept = config.files()
+    for path, text in kept.items():
+        _write_text(folder / path, text)
+    tables = {"model": config.inside(Path()).model_dump(mode="json", exclude_none=True)}
     _write_text(folder / "config.toml", tomli_w.dumps(tables | ({"train": dict(train)} if train else {})))
     _write_text(folder / "tasks.json", model.tasks.to_json())
-    write_json(folder / "tokenizer.json", _tokenizer(config))
     if calibration is not None:
         write_json(folder / "calibration.json", dict(calibration))
     facts = {
@@ -89,7 +90,7 @@ def save_model(
         "parameters": model.parameters_count,
         "tasks": list(model.tasks.names),
         **manifest,
-        "files": {name: sha256_file(folder / name) for name in (WEIGHTS, "tasks.json", "config.toml")},
+        "files": {name: sha256_file(folder / name) for name in (WEIGHTS, "tasks.json", "config.toml", *kept)},
     }
     write_json(folder / "manifest.json", facts)
     return folder
@@ -115,7 +116,8 @@ def load_model(folder: str | Path, *, device: str | torch.device = "cpu") -> Loa
     for name, digest in manifest.get("files", {}).items():
         if sha256_file(folder / name) != digest:
             raise _damaged(folder / name, "the file is not the one that the manifest describes")
-    config = model_config(read_toml(folder / "config.toml").get("model", {}), where=str(folder / "config.toml"))
+    values = read_toml(folder / "config.toml").get("model", {})
+    config = model_config(values, where=str(folder / "config.toml")).inside(folder)
     tasks = TaskSet.from_json((folder / "tasks.json").read_text(encoding="utf-8"), where=folder / "tasks.json")
     with torch.random.fork_rng(devices=[]):  # the start that is thrown away must not move the caller's random state
         model = build_model(config, tasks=tasks)
@@ -142,13 +144,6 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise _damaged(path, f"not a whole safetensors file ({error})") from error
-
-
-def _tokenizer(config: ModelConfig) -> Any:
-    if isinstance(config, EnsembleConfig):
-        return {"name": config.name, "members": [_tokenizer(member) for member in config.members]}
-    tokenizer = KmerTokenizer(config.k) if config.input == "kmer" else OneHot()
-    return json.loads(tokenizer.to_json())
 
 
 def _write_text(path: Path, text: str) -> None:

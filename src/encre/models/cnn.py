@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from encre.models.inputs import make_input
-from encre.models.layers import ConvBlock, Extent
+from encre.models.layers import ConvBlock, Extent, NormName
 from encre.models.settings import ModelConfig
 
 
@@ -41,7 +41,7 @@ class StackConfig(ModelConfig):
     Parameters
     ----------
     embedding
-        Features of a k-mer's vector.
+        Features of a token's vector; one-hot bases have 4.
     norm
         ``"none"`` or ``"batch"`` (over the real positions of the global batch).
     dropout
@@ -59,7 +59,7 @@ class StackConfig(ModelConfig):
     @property
     def widest(self) -> int:
         """The widest convolution, before its pooling."""
-        found = joined = 1
+        found, joined = 1, self.stride
         for layer in self.layers():
             found = max(found, layer.features // joined)
             joined *= layer.pool
@@ -109,16 +109,23 @@ class CNNConfig(ConvolutionConfig):
 class Convolutions(nn.Module):
     """Input and a stack of convolutions: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
 
+    #: Only where a length is a multiple of it does a position see nothing but what is near, wherever the ends are.
+    period = 1
+
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.input = make_input(config.input, config.k, config.embedding)
+        self.input = make_input(config, config.embedding)
         self.width, norm = self.input.width, config.norm
         self.blocks = nn.ModuleList()
         for layer in config.layers():
-            how = {"pool": layer.pool, "residual": layer.residual, "dropout": layer.dropout}
-            self.blocks.append(ConvBlock((self.width, layer.features), layer.kernel, norm=norm, **how))
+            self.blocks.append(self.block((self.width, layer.features), layer, norm=norm))
             self.width = layer.features
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def block(self, channels: tuple[int, int], layer: ConvLayer, *, norm: NormName) -> ConvBlock:
+        """The module of one layer."""
+        how = {"pool": layer.pool, "residual": layer.residual, "dropout": layer.dropout}
+        return ConvBlock(channels, layer.kernel, norm=norm, **how)
 
     def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
         """Features of every position, zeros beyond the real ones."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encre.models.cnn import ConvLayer, ConvolutionConfig, Convolutions
-from encre.models.inputs import KmerInput, OneHotInput
+from encre.models.inputs import Input
 from encre.models.layers import Extent
 
 
@@ -66,7 +66,7 @@ class CNNLSTM(nn.Module):
         self.width = 2 * config.lstm
 
     @property
-    def input(self) -> KmerInput | OneHotInput:
+    def input(self) -> Input:
         """The input layer."""
         return self.convolutions.input
 

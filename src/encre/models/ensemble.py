@@ -7,7 +7,8 @@ know: it is large for sequences unlike those of the training.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -64,6 +65,19 @@ class EnsembleConfig(ModelConfig):
     def widest(self) -> int:
         """Of the widest member: they run one after the other."""
         return max((member.widest for member in self.members), default=super().widest)
+
+    def files(self) -> dict[str, str]:
+        """Those of the members, each in a folder of its own."""
+        return {
+            f"members/{number}/{path}": text
+            for number, member in enumerate(self.members)
+            for path, text in member.files().items()
+        }
+
+    def inside(self, folder: Path) -> Self:
+        """The same settings, with the members' files taken from a run folder."""
+        inside = (member.inside(folder / "members" / str(number)) for number, member in enumerate(self.members))
+        return self.model_copy(update={"members": tuple(inside)})
 
     def build(self, tasks: TaskSet) -> Ensemble:
         """Fresh members."""

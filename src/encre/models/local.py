@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from encre.models.cnn import Convolutions
+from encre.models.equivariant import PairedBlock, joined
 from encre.models.inputs import KmerInput, OneHotInput
 from encre.models.layers import ConvBlock, Extent
 
@@ -40,6 +41,8 @@ class Level(NamedTuple):
         Positions that the pooling joins.
     residual
         Whether the input is added before the pooling.
+    join
+        Whether features are joined with their partners at last (see :mod:`encre.models.equivariant`).
     """
 
     weight: Tensor
@@ -49,6 +52,7 @@ class Level(NamedTuple):
     half: int
     pool: int
     residual: bool
+    join: bool = False
 
     @classmethod
     def of(cls, block: ConvBlock) -> Level:
@@ -58,10 +62,13 @@ class Level(NamedTuple):
         if (norm := block.norm) is not None:
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             weight, bias = weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias
+        join = isinstance(block, PairedBlock) and block.join
+        if isinstance(block, PairedBlock):
+            weight, bias = block.whole(weight, bias)
         taps = weight[:, :, 0].flip(-1).permute(1, 2, 0).flatten(1).contiguous()
         kernel = weight[:, :, 0].permute(2, 1, 0).flatten(0, 1).contiguous()
         weight = weight.contiguous(memory_format=torch.channels_last)
-        return cls(weight, bias, taps, kernel, weight.shape[-1] // 2, block.pool, block.residual)
+        return cls(weight, bias, taps, kernel, weight.shape[-1] // 2, block.pool, block.residual, join)
 
     def convolved(self, x: Tensor) -> Tensor:
         """What stands before the ReLU: ``(rows, T, D) -> (rows, T, D')``, zeros beyond both ends."""
@@ -74,9 +81,10 @@ class Level(NamedTuple):
         ``y`` is overwritten unless it is to be kept.
         """
         if self.residual and x is not None:
-            return pooled((F.relu(y) if keep else relu_(y)) + x, self.pool)
-        # A ReLU after the pooling gives the same and passes over fewer values.
-        return F.relu(y) if keep and self.pool == 1 else relu_(pooled(y, self.pool))
+            done = pooled((F.relu(y) if keep else relu_(y)) + x, self.pool)
+        else:  # A ReLU after the pooling gives the same and passes over fewer values.
+            done = F.relu(y) if keep and self.pool == 1 else relu_(pooled(y, self.pool))
+        return joined(done) if self.join else done
 
 
 def relu_(y: Tensor) -> Tensor:
@@ -114,7 +122,8 @@ class Levels:
     """
 
     def __init__(self, convolutions: Convolutions) -> None:
-        self.input: KmerInput | OneHotInput = convolutions.input
+        assert isinstance(convolutions.input, KmerInput | OneHotInput)
+        self.input = convolutions.input
         self.levels = [Level.of(block) for block in convolutions.blocks if isinstance(block, ConvBlock)]
         #: Tokens that one position of each level stands for, from the tokens (1) to the last level.
         self.steps = [1]

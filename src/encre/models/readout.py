@@ -15,6 +15,7 @@ from torch import Tensor
 
 from encre.models.cnn import Convolutions
 from encre.models.cnn_lstm import CNNLSTM
+from encre.models.inputs import reads_in_place
 from encre.models.layers import Extent, Pooling
 from encre.models.model import EnhancerModel
 
@@ -39,12 +40,10 @@ class Readout(Protocol):
 
 
 def readout_of(model: EnhancerModel) -> Readout | None:
-    """The readout of a model whose trunk begins with convolutions; None for any other."""
-    if isinstance(model.trunk, Convolutions):
-        return PooledReadout(model)
-    if isinstance(model.trunk, CNNLSTM):
-        return LSTMReadout(model)
-    return None
+    """The readout of a model whose trunk begins with convolutions on tokens in place; None for any other."""
+    if not isinstance(model.trunk, Convolutions | CNNLSTM) or not reads_in_place(model.trunk.input):
+        return None
+    return PooledReadout(model) if isinstance(model.trunk, Convolutions) else LSTMReadout(model)
 
 
 class PooledReadout:

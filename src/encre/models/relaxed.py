@@ -24,7 +24,8 @@ def has_relaxed(model: EnhancerModel) -> bool:
     """Whether :func:`relaxed_logits` can read the model's input."""
     if isinstance(model, Ensemble):
         return all(has_relaxed(member) for member in model.members)
-    return model.config.input == "one_hot" or model.config.k <= MAX_RELAXED_K
+    layer = getattr(model.trunk, "input", None)
+    return hasattr(layer, "relaxed") and hasattr(model.trunk, "encode") and layer.k <= MAX_RELAXED_K
 
 
 def relaxed_logits(model: EnhancerModel, x: Tensor, codes: Tensor) -> Tensor:
@@ -48,13 +49,13 @@ def relaxed_logits(model: EnhancerModel, x: Tensor, codes: Tensor) -> Tensor:
     Raises
     ------
     ConfigError
-        When the k-mers are wider than 4 bases.
+        When the k-mers are wider than 4 bases, or the tokens none of k-mers and bases.
     """
     if isinstance(model, Ensemble):
         return torch.stack([relaxed_logits(member, x, codes) for member in model.members]).mean(0)
     if not has_relaxed(model):
         raise ConfigError(
-            f"there is no gradient to single bases through {model.config.k}-mers",
+            f"there is no gradient to single bases through {model.config.tokenizer.describe()}",
             expected=f"one-hot input, or k-mers of at most {MAX_RELAXED_K} bases",
             remedy="Possible with this model: ism.",
         )

@@ -10,10 +10,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from encre.models.cnn import ConvLayer, StackConfig
+from encre.models.settings import InputName
 
 
-class ResidualConfig(StackConfig):
-    """Settings of the residual CNN (defaults: a stem of 160 x 11, then stages of 160, 192 and 256 features).
+class StagedConfig(StackConfig):
+    """Settings of a stem and stages of residual blocks (defaults: 160 x 11, then 160, 192 and 256 features).
 
     A stage is a convolution to its features, where the one before it has others, then its residual blocks
     ``y = x + dropout(relu(norm(convolution(x))))``, then its max-pooling.
@@ -28,8 +29,7 @@ class ResidualConfig(StackConfig):
         Odd width in positions of the stages' convolutions.
     """
 
-    name: Literal["residual"] = "residual"  # pyright: ignore[reportIncompatibleVariableOverride]
-    input: Literal["kmer", "one_hot"] = "one_hot"
+    input: InputName = "one_hot"
     pooling: Literal["max", "mean", "attention"] = "attention"
     norm: Literal["none", "batch"] = "batch"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -67,3 +67,9 @@ class ResidualConfig(StackConfig):
             stage = [layer] * (width != last) + [layer._replace(residual=True)] * blocks
             stages.append([*stage[:-1], *(end._replace(pool=pool) for end in stage[-1:])])
         return stages
+
+
+class ResidualConfig(StagedConfig):
+    """Settings of the residual CNN."""
+
+    name: Literal["residual"] = "residual"  # pyright: ignore[reportIncompatibleVariableOverride]

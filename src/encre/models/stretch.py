@@ -21,6 +21,7 @@ from encre.models.device import Precision, autocast, choose_precision
 from encre.models.ends import End, Span, Starts, window_ends
 from encre.models.ensemble import Ensemble
 from encre.models.inference import predict_logits
+from encre.models.inputs import reads_in_place
 from encre.models.layers import Extent, Pooling
 from encre.models.local import Levels
 from encre.models.model import EnhancerModel
@@ -87,7 +88,7 @@ def stretch_logits(
                 rows = np.arange(first, count, plan.phases)[:together]
                 piece = codes[first * stride : rows[-1] * stride + window]
                 logits = plan.logits(model, piece, device)
-                if both_strands:
+                if both_strands and not model.config.strand_symmetric:
                     other = complement(piece)[::-1].copy()
                     logits = (logits + plan.logits(model, other, device).flip(0)) / 2
                 found[rows] = logits.cpu().numpy()
@@ -118,10 +119,10 @@ class Plan(NamedTuple):
     @classmethod
     def of(cls, model: EnhancerModel, *, window: int, stride: int) -> Plan | None:
         """The plan, or None where windows are as well computed one by one."""
-        trunk = model.trunk
-        if not isinstance(trunk, Convolutions | CNNLSTM):
+        trunk = model.trunk.convolutions if isinstance(model.trunk, CNNLSTM) else model.trunk
+        if not isinstance(trunk, Convolutions) or window % trunk.period or not reads_in_place(trunk.input):
             return None
-        levels = Levels(trunk if isinstance(trunk, Convolutions) else trunk.convolutions)
+        levels = Levels(trunk)
         step = levels.steps[-1]
         phases = step // math.gcd(step, stride)
         spans = [Span(0, window - levels.input.k + 1, window - levels.input.k + 1)]

@@ -38,7 +38,7 @@ def check_gradient(model: EnhancerModel) -> None:
 
     if not has_relaxed(model):
         raise ConfigError(
-            f"there is no gradient to single bases through {model.config.k}-mers",
+            f"there is no gradient to single bases through {model.config.tokenizer.describe()}",
             expected=f"one-hot input, or k-mers of at most {MAX_RELAXED_K} bases",
             remedy="Possible with this model: greedy, evolution.",
         )
