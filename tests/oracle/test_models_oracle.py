@@ -153,7 +153,7 @@ def test_bf16_attention_reads_each_sequence_at_its_own_length():
     length = np.array([40, 200, 3, 117, 200, 64])
     offsets = np.append(0, np.cumsum(length))
     codes = rng.integers(0, 4, int(offsets[-1]), dtype=np.uint8)
-    together = predict_logits(model, codes, offsets, precision="bf16", tokens_per_batch=1 << 14)
+    together = predict_logits(model, codes, offsets, precision="bf16")
     alone = [
         predict_logits(model, codes[a:b], np.array([0, b - a]), precision="bf16")[0]
         for a, b in itertools.pairwise(offsets)

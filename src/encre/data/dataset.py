@@ -276,7 +276,7 @@ class Subset:
         *,
         reverse: np.ndarray | None = None,
         shift: np.ndarray | None = None,
-        signals: bool = True,
+        signals: bool | Sequence[int] = True,
     ) -> Batch:
         """The given rows as one batch.
 
@@ -289,7 +289,7 @@ class Subset:
         shift
             ``(B,)`` int: move the window by so many bases (window mode with jitter only).
         signals
-            False leaves the dataset's signals unread, for models that take none.
+            Which of the dataset's tracks to give, by number; False or none for models that take none.
 
         Raises
         ------
@@ -312,7 +312,18 @@ class Subset:
         blank_beyond(codes, length)
         targets, mask = self._filled.take(rows, axis=0), self.target_mask.take(rows, axis=0)
         found = self._signals(rows, reverse, shift) if signals else None
+        if found is not None and signals is not True:
+            found = found[:, list(signals)]  # pyright: ignore[reportArgumentType]
         return Batch(codes, length, targets, mask, self.index[rows], found)
+
+    def signals(self, tracks: Sequence[int]) -> np.ndarray | None:
+        """Bins of some tracks ``(N, S, ceil(longest / bin))`` as stored, NaN = missing, a copy; None of no track."""
+        stored = self.dataset.signals
+        if stored is None or not len(tracks):
+            return None
+        about = self.dataset.manifest["signals"]
+        seen = -(-int(self.length.max(initial=0)) // about["bin"])
+        return stored[self.index[:, None], list(tracks), about["margin"] : about["margin"] + seen]
 
     def _signals(self, rows: np.ndarray, reverse: np.ndarray | None, shift: np.ndarray | None) -> np.ndarray | None:
         """The rows' bins ``(B, S, bins)`` as the batch shows their sequences: moved, turned, cut to the longest."""

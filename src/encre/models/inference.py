@@ -23,8 +23,8 @@ def predict_logits(
     codes: np.ndarray,
     offsets: np.ndarray,
     *,
+    signals: np.ndarray | None = None,
     both_strands: bool = True,
-    tokens_per_batch: int | None = None,
     precision: Precision = "fp32",
     progress: Progress = SILENT,
 ) -> np.ndarray:
@@ -38,10 +38,10 @@ def predict_logits(
         Flat codes, (sum of lengths,) uint8.
     offsets
         Where each sequence starts and ends in ``codes``, (N + 1,) int64.
+    signals
+        (N, S, J) bins of the model's tracks from each sequence's first base on, NaN = missing; None without any.
     both_strands
         Average the logits of the sequence and of its reverse complement.
-    tokens_per_batch
-        Bases of a micro-batch, padding included; None for what suits the device.
     precision
         ``"fp32"`` (the same logits on every machine), ``"bf16"`` (faster where the hardware has it) or ``"auto"``.
     progress
@@ -58,6 +58,7 @@ def predict_logits(
         When a sequence is shorter or longer than the model takes.
     """
     length = np.diff(offsets)
+    both_strands = both_strands and not (model.config.strand_symmetric and signals is None)
     model.check_lengths(length)
     device = next(model.parameters()).device
     context = autocast(choose_precision(precision, device), device)
@@ -66,12 +67,18 @@ def predict_logits(
     model.eval()
     try:
         with torch.inference_mode(), context, progress.track("predict", len(length)) as advance:
-            bases = tokens_per_batch or max(1, _NUMBERS.get(device.type, 1 << 24) // model.config.widest)
+            bases = max(1, _NUMBERS.get(device.type, 1 << 24) // model.config.widest)
             for rows in _micro_batches(length, bases):
-                logits = _forward(model, padded(codes, offsets, rows), length[rows])
-                if both_strands:
-                    other = padded(codes, offsets, rows, reverse=True)
-                    logits = (logits + _forward(model, other, length[rows])) / 2
+                ways = [
+                    _forward(
+                        model,
+                        padded(codes, offsets, rows, reverse=reverse),
+                        length[rows],
+                        signals=_bins(model, signals, rows, length=length[rows], reverse=reverse),
+                    )
+                    for reverse in ((False, True) if both_strands else (False,))
+                ]
+                logits = (ways[0] + ways[1]) / 2 if both_strands else ways[0]
                 result[rows] = logits.float().cpu().numpy()
                 advance(len(rows), "")
     finally:
@@ -79,9 +86,31 @@ def predict_logits(
     return result
 
 
-def _forward(model: EnhancerModel, codes: np.ndarray, length: np.ndarray) -> Tensor:
+def _forward(model: EnhancerModel, codes: np.ndarray, length: np.ndarray, *, signals: np.ndarray | None) -> Tensor:
     device = next(model.parameters()).device
-    return model(torch.from_numpy(codes).to(device), torch.from_numpy(length)).float()
+    tracks = None if signals is None else torch.from_numpy(signals).to(device)
+    return model(torch.from_numpy(codes).to(device), torch.from_numpy(length), tracks).float()
+
+
+def _bins(
+    model: EnhancerModel, signals: np.ndarray | None, rows: np.ndarray, *, length: np.ndarray, reverse: bool
+) -> np.ndarray | None:
+    """Some rows' signals (B, S, J) float32, cut to the longest of them; as the other strand has them, if asked."""
+    if signals is None:
+        return None
+    real = -(-length // bin_of(model))
+    bins = np.arange(real.max(initial=0))
+    found = signals[rows, :, : len(bins)].astype(np.float32)
+    if not reverse:
+        return found
+    own = bins < real[:, None]  # a row's own bins from its last to its first, as a dataset turns them
+    return np.take_along_axis(found, np.where(own, real[:, None] - 1 - bins, bins)[:, None], axis=2)
+
+
+def bin_of(model: EnhancerModel) -> int:
+    """Bases of a bin of the model's signal tracks."""
+    settings = model.config.signals
+    return settings.bin if settings and settings.bin else 1
 
 
 def _micro_batches(length: np.ndarray, bases: int) -> list[np.ndarray]:

@@ -6,8 +6,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from encre.errors import SequenceError
+from encre.models.fusion.registry import make_fusion
+from encre.models.fusion.tracks import Tracks
 from encre.models.heads import HEADS
-from encre.models.layers import Pooling, dropout
+from encre.models.layers import Extent, Pooling, dropout
 from encre.models.settings import ModelConfig
 from encre.tasks import TaskSet
 
@@ -29,10 +31,12 @@ class EnhancerModel(nn.Module):
         self.trunk = config.build_trunk()
         width = int(self.trunk.width)  # pyright: ignore[reportArgumentType]
         self.pooling = Pooling(config.pooling, width)
-        self.heads = HEADS[config.head](width, tasks, config)
+        self.fusion = make_fusion(config.signals, self.trunk)
+        beside = 0 if self.fusion is None else self.fusion.beside
+        self.heads = HEADS[config.head](width + beside, tasks, config)
 
     def embed(self, codes: Tensor, length: Tensor) -> Tensor:
-        """One vector a sequence.
+        """One vector a sequence, of its bases alone.
 
         Parameters
         ----------
@@ -52,14 +56,23 @@ class EnhancerModel(nn.Module):
     def forward(self, codes: Tensor, length: Tensor, signals: Tensor | None = None) -> Tensor:
         """Logits (B, K) in the order of ``tasks``; for the parameters see :meth:`embed`.
 
-        ``signals`` (B, S, L) is for trunks that read signal tracks; the ones here take none.
+        ``signals`` (B, S, ceil(L / bin)) is for models whose config names tracks: bins from each row's first base on,
+        NaN = missing; None is as all of them missing.
         """
-        if signals is not None:
-            raise NotImplementedError(f"the {self.config.name} model reads sequence alone, no signal tracks")
-        return self.read(self.embed(codes, length))
+        if signals is None:
+            return self.read(self.embed(codes, length))
+        if self.fusion is None or self.config.signals is None:
+            raise NotImplementedError(f"this {self.config.name} model reads sequence alone, no signal tracks")
+        tracks = Tracks.of(signals, length, self.config.signals, training=self.training)
+        tokens, extent = self.trunk.input(codes, Extent.of(length, codes.shape[1], codes.device))  # pyright: ignore
+        features, extent = self.trunk.encode(self.fusion.tokens(tokens, tracks), extent)  # pyright: ignore
+        vector = self.pooling(self.fusion.features(features, extent, tracks), extent)
+        return self.read(vector, tracks)
 
-    def read(self, vector: Tensor) -> Tensor:
-        """Logits (B, K) of vectors (B, D), one a sequence."""
+    def read(self, vector: Tensor, tracks: Tracks | None = None) -> Tensor:
+        """Logits (B, K) of vectors (B, D), one a sequence, and of the tracks where the heads read them as well."""
+        if self.fusion is not None:
+            vector = self.fusion.vector(vector, tracks)
         return self.heads(dropout(vector, self.config.head_dropout, self.training))
 
     @property

@@ -32,9 +32,10 @@ from encre.train.optimizer import make_optimizer, rate_at, set_rate
 from encre.train.outcome import BEST, LAST, Run, identity, write_run
 from encre.train.score import ValidData, overall, validate
 from encre.train.settings import TrainConfig
-from encre.train.start import begin_from
+from encre.train.start import begin_from, hold_trunk, told
 from encre.train.state import State, load_state, save_state
 from encre.train.team import Team, join_team
+from encre.train.tracks import columns, with_tracks
 
 if TYPE_CHECKING:
     from encre.data.dataset import Batch, Dataset
@@ -104,11 +105,12 @@ class Training:
         self.dataset, self.config, self.out, self.team = dataset, config, out, team
         self.train, valid = dataset.train, dataset.valid
         torch.manual_seed(stream_seed(config.seed, "train", "weights"))
-        self.model = build_model(model_config, tasks=dataset.tasks).to(team.device)
+        self.model = build_model(with_tracks(model_config, dataset), tasks=dataset.tasks).to(team.device)
+        self.tracks = columns(self.model.config, dataset)
         for subset in (self.train, valid):
             self.model.check_lengths(subset.length, where=str(dataset.path))
-        self.valid = ValidData(valid.codes, valid.offsets, valid.targets, valid.target_mask)
-        begin_from(self.model, config)
+        self.valid = ValidData.of(valid, self.tracks)
+        start = None if (out / LAST).is_file() else begin_from(self.model, dataset, config)
         loss = make_loss(dataset.tasks, config, targets=self.train.targets, mask=self.train.target_mask)
         self.loss = loss.to(team.device)
         self.loss.prepare(self.model)
@@ -119,7 +121,7 @@ class Training:
         self.synthetic = (self.train.elements["kind"] != "element").to_numpy()
         self.steps_per_epoch = len(self._batches(0))
         self.identity = identity(self.model, dataset, config)
-        self.state = State()
+        self.state = State(start=start)
         if (out / LAST).is_file():
             held = {"optimizer": self.optimizer, "identity": self.identity}
             self.state = load_state(out / LAST, self._modules(), **held)
@@ -146,6 +148,8 @@ class Training:
     def run(self, progress: Progress) -> None:
         """Train to the end, and write the run folder."""
         self.soft = softened_targets(self.dataset, self.config, out=self.out, team=self.team, progress=progress)
+        for line in told(self.state.start) if self.state.start and not self.state.steps else ():
+            progress.say(line)
         board = None
         if self.team.leads and "tensorboard" in self.config.logs:
             board = tensorboard_writer(self.out / "tensorboard")
@@ -193,7 +197,7 @@ class Training:
                 set_rate(self.optimizer, rate_at(spent, config))
                 rows = sampling.share(batch, team.rank, team.world)
                 flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
-                shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=False)
+                shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=self.tracks)
                 if self.soft is not None:
                     shown = shown._replace(targets=self.soft.targets[rows], target_mask=self.soft.mask[rows])
                 losses += self.step(augmented(shown, config, step=state.steps, spent=spent))
@@ -213,11 +217,13 @@ class Training:
         device = self.team.device
         arrays = (batch.codes, batch.targets, batch.target_mask)
         codes, targets, mask = (torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)
+        signals = None if batch.signals is None else torch.from_numpy(batch.signals).to(device, non_blocking=True)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.precision, device):
-            logits = self.forward(codes, torch.from_numpy(batch.length))
+            logits = self.forward(codes, torch.from_numpy(batch.length), signals)
         loss = self.loss(logits, targets, mask)
         (loss * self.team.world).backward()  # DDP averages the gradients, and the loss is a sum over processes
+        hold_trunk(self.model, self.config, epoch=self.state.epoch)
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()

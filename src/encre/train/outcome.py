@@ -13,8 +13,10 @@ from encre.models.checkpoint import FORMAT, read_weights, save_model
 from encre.models.model import EnhancerModel
 from encre.reproducibility import provenance
 from encre.train.history import write_history
+from encre.train.score import MACRO
 from encre.train.settings import TrainConfig
 from encre.train.state import State
+from encre.train.tracks import description
 
 if TYPE_CHECKING:
     from encre.data.dataset import Dataset
@@ -65,13 +67,14 @@ def write_run(
     """
     model.load_state_dict(read_weights(out / BEST))
     write_history(out / "history.csv", state.history)
+    best = state.history[state.best_epoch - 1]
     training = {
         "seconds": round(state.seconds, 1),
         "sequences": state.sequences,
         "steps": state.steps,
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
-        "best_valid_auprc": state.history[state.best_epoch - 1]["valid_auprc"],
+        **{f"best_{name}": best[name] for name in MACRO if name in best},
         "seed": config.seed,
         "threads": torch.get_num_threads(),
         **ran,
@@ -79,7 +82,9 @@ def write_run(
     manifest = {
         "dataset": {"digest": dataset.digest, "name": dataset.manifest.get("name", ""), "path": str(dataset.path)},
         "sequence": dataset.manifest["sequence"],
+        **description(model.config, dataset),
         "training": training,
+        **({"start": state.start} if state.start else {}),
         "provenance": provenance(),
     }
     save_model(out, model, manifest=manifest, train=config.model_dump(mode="json", exclude_none=True))

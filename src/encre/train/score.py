@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,20 +15,32 @@ from encre.train.losses import MultiTaskLoss
 from encre.train.settings import TrainConfig
 from encre.train.team import Team
 
+if TYPE_CHECKING:
+    from encre.data.dataset import Subset
+
+MACRO = ("valid_auprc", "valid_pearson")
+"""Columns of the history that a training is judged by; a dataset without tasks of the kind lacks the column."""
+
 
 class ValidData(NamedTuple):
-    """The valid split in memory: flat codes and bounds (N + 1,), targets and mask (N, K)."""
+    """The valid split in memory: flat codes, bounds (N + 1,), targets and mask (N, K), signals (N, S, J) if any."""
 
     codes: np.ndarray
     offsets: np.ndarray
     targets: np.ndarray
     mask: np.ndarray
+    signals: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, subset: Subset, tracks: list[int]) -> ValidData:
+        """A split, with some tracks of its dataset."""
+        return cls(subset.codes, subset.offsets, subset.targets, subset.target_mask, subset.signals(tracks))
 
 
 def validate(
     model: EnhancerModel, data: ValidData, loss: MultiTaskLoss, *, config: TrainConfig, team: Team
 ) -> dict[str, Any]:
-    """Loss, macro AUPRC and AUPRC of each task (None where a task has one class only); one strand.
+    """Loss, macro AUPRC (regression: macro Pearson r) and the score of each task (None where undefined); one strand.
 
     Each process predicts its part of the rows; all return the same numbers.
     """
@@ -39,21 +51,22 @@ def validate(
         model,
         data.codes,
         data.offsets[part.start : part.stop + 1],
+        signals=None if data.signals is None else data.signals[part],
         both_strands=False,
         precision=config.precision,
     )
     logits[part] = torch.from_numpy(own)
     logits = team.sum(logits)
-    targets, mask = torch.from_numpy(data.targets), torch.from_numpy(data.mask)
+    targets, mask = torch.from_numpy(data.targets), torch.from_numpy(data.mask & team.leads)  # each row is told once
     device = team.device
-    value = loss(logits.to(device), targets.to(device), mask.to(device)) * team.world
+    value = team.sum(loss(logits.to(device), targets.to(device), mask.to(device)))
     each = task_scores(logits.numpy(), data.targets, data.mask, tasks=model.tasks)
-    found = [score for score in each.values() if score is not None]
-    return {
-        "valid_loss": float(value),
-        "valid_auprc": float(np.mean(found)) if found else None,
-        **{f"valid_auprc_{name}": score for name, score in each.items()},
-    }
+    metric = {task.name: "pearson" if task.kind == "regression" else "auprc" for task in model.tasks}
+    found: dict[str, Any] = {"valid_loss": float(value)}
+    for kind in dict.fromkeys(metric.values()):
+        scores = [score for name, score in each.items() if metric[name] == kind and score is not None]
+        found[f"valid_{kind}"] = float(np.mean(scores)) if scores else None
+    return found | {f"valid_{metric[name]}_{name}": score for name, score in each.items()}
 
 
 def task_scores(
@@ -83,6 +96,6 @@ def task_scores(
 
 
 def overall(found: dict[str, Any]) -> float:
-    """What is maximised: the macro AUPRC, or the negative loss where no task of valid has both classes."""
-    macro = found["valid_auprc"]
-    return -found["valid_loss"] if macro is None else macro
+    """What is maximised: macro AUPRC, macro Pearson r, the mean of both, or, without any, the negative loss."""
+    macros = [found[name] for name in MACRO if found.get(name) is not None]
+    return float(np.mean(macros)) if macros else -found["valid_loss"]
