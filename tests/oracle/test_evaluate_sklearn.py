@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from encre.evaluation import bootstrap, metrics
@@ -76,6 +77,8 @@ def test_every_draw_is_the_metric_of_the_resampled_rows(levels):
             "f1": sk.f1_score(t, c),
             "brier": sk.brier_score_loss(t, p[rows]),
             "pearson": np.corrcoef(t, s)[0, 1],
+            "spearman": np.corrcoef(rankdata(targets)[rows], rankdata(scores)[rows])[0, 1],
+            "r2": sk.r2_score(t, s),
             "mse": sk.mean_squared_error(t, s),
         }
         drawn = {name: estimate.draws[r] for name, estimate in found.items()}

@@ -262,7 +262,7 @@ def draw_doctor(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Models, then baselines: macro AUROC with its interval and AUPRC of each task group; then what it means.
+    """Models, then baselines: both skill metrics of each task group, the first with its interval; what it means.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, An
     evaluations
         Name -> ``evaluation.json`` of a run, all over one dataset.
     """
-    from encre.evaluation.summary import group_label, leaderboard, sentences
+    from encre.evaluation.summary import group_label, label, leaderboard, sentences, skill_metrics
 
     first = next(iter(evaluations.values()))
     blocks = first["blocks"]
@@ -279,36 +279,43 @@ def draw_evaluations(console: Console, evaluations: Mapping[str, Mapping[str, An
         f"{first['split']}: {first['rows']:,} rows; 95 % intervals by resampling {blocks['kind']} ({blocks['count']})"
     )
     table = _table(title, "")
-    for group in first["groups"]:
-        table.add_column(f"{group_label(group)}\nAUROC", no_wrap=True)
-        table.add_column("\nAUPRC", justify="right")
+    told = {group: skill_metrics(first, group) for group in first["groups"]}
+    for group, (metric, second) in told.items():
+        table.add_column(f"{group_label(group)}\n{label(metric, short=True)}", no_wrap=True)
+        table.add_column(f"\n{label(second, short=True)}", justify="right")
     models = 0
     for row in leaderboard(evaluations):
         is_model = row.kind == "model"
         if models and not is_model:
             table.add_section()
         models = models + 1 if is_model else 0
-        cells = [cell for group in first["groups"] for cell in _skill(row.values.get(group, {}))]
+        cells = [cell for group, metrics in told.items() for cell in _skill(row.values.get(group, {}), *metrics)]
         table.add_row(f"[bold]{row.label}[/bold]" if is_model else row.label, *cells)
     console.print(table)
     for sentence in sentences(evaluations):
         console.print(f"- {sentence}", markup=False)
 
 
-def _skill(macro: Mapping[str, Any]) -> tuple[str, str]:
-    auprc = macro.get("auprc") or {}
-    return _interval(macro.get("auroc")), _interval({"value": auprc.get("value")})
+def _skill(macro: Mapping[str, Any], metric: str, second: str) -> tuple[str, str]:
+    return _interval(macro.get(metric)), _interval({"value": (macro.get(second) or {}).get("value")})
 
 
 def draw_comparison(console: Console, result: Mapping[str, Any]) -> None:
     """Paired differences of every two runs, by group and task."""
+    from encre.evaluation.judgement import RANKING
+    from encre.evaluation.summary import label
+
     blocks = result["blocks"]
     title = f"{result['split']}: differences; 95 % intervals by resampling {blocks['kind']} ({blocks['count']})"
-    table = _table(title, "runs", "scope", "task", "AUROC", "AUPRC")
+    found = {
+        m for pair in result["pairs"] for names in pair["differences"].values() for d in names.values() for m in d
+    }
+    shown = [metric for metric in RANKING if metric in found]
+    table = _table(title, "runs", "scope", "task", *(label(metric, short=True) for metric in shown))
     for pair in result["pairs"]:
         for scope, names in pair["differences"].items():
             for name, metrics in names.items():
-                cells = [_interval(metrics.get(metric), sign=True) for metric in ("auroc", "auprc")]
+                cells = [_interval(metrics.get(metric), sign=True) for metric in shown]
                 table.add_row(f"{pair['a']} - {pair['b']}", scope, name, *cells)
         table.add_section()
     console.print(table)

@@ -22,7 +22,7 @@ from encre.sequence.alphabet import encode_many, n_share
 from encre.sources.elements import arrange, check_targets, group_tasks, read_splits
 from encre.sources.own import FastaSettings, read_own_fasta
 from encre.tables import Column, place, read_table, table_header
-from encre.tasks import TaskSet
+from encre.tasks import Task, TaskSet
 
 #: Up to so many rows, near-duplicates and neighbours are looked for without being asked.
 SMALL = 200_000
@@ -256,7 +256,7 @@ def _read_table(path: Path, files: OwnFiles, *, split: bool) -> Part:
     if all(name in header for name in _PLACES):
         columns += [Column("chrom"), Column("start", "int", 0), Column("end", "int", 0)]
     table = read_table(path, columns=list({column.name: column for column in columns}.values()))
-    check_targets(table, files.labels, where=path)
+    check_targets(table, (Task(name, "label") for name in files.labels), where=path)
     if "chrom" in table.columns:
         check_bounds(table, None, where=str(path))
     if split:

@@ -196,20 +196,35 @@ def calibrated(
 def regression(
     targets: np.ndarray, scores: np.ndarray, *, codes: np.ndarray, weights: np.ndarray
 ) -> dict[str, Estimate]:
-    """Pearson correlation and mean squared error of a regression task."""
-    count, blocks = len(weights), weights.shape[1]
+    """Pearson's and Spearman's correlation, R2 and mean squared error of a regression task.
+
+    The ranks of Spearman's are those among all rows, in every resample.
+    """
     if len(targets) < 2:
-        return {name: undefined("fewer than two rows are measured", count) for name in ("pearson", "mse")}
-    # Centred before the sums, so that the variances keep their digits.
-    x, y = targets - targets.mean(), scores - scores.mean()
-    moments = (np.ones_like(x), x, y, x * x, y * y, x * y, (targets - scores) ** 2)
-    by_block = np.stack([np.bincount(codes, weights=m, minlength=blocks) for m in moments])
-    drawn = by_block @ _with_ones(weights).T
-    n, sx, sy, sxx, syy, sxy, error = drawn
-    spread = (n * sxx - sx**2) * (n * syy - sy**2)
-    pearson = metrics.ratio(n * sxy - sx * sy, np.sqrt(np.maximum(spread, 0)))
-    mse = metrics.ratio(error, n)
-    return {
-        "pearson": Estimate(float(pearson[0]), pearson[1:], "targets or predictions are constant"),
-        "mse": Estimate(float(mse[0]), mse[1:]),
-    }
+        return {name: undefined("fewer than two rows are measured", len(weights)) for name in metrics.REGRESSION}
+    square = np.bincount(codes, weights=(targets - scores) ** 2, minlength=weights.shape[1])
+    pearson, size, variance = _correlation(targets, scores, codes=codes, weights=weights)
+    spearman, _, _ = _correlation(metrics.ranks(targets), metrics.ranks(scores), codes=codes, weights=weights)
+    mse = metrics.ratio(_with_ones(weights) @ square, size)
+    drawn = {"pearson": pearson, "spearman": spearman, "r2": 1 - metrics.ratio(mse, variance), "mse": mse}
+    constant = "targets are constant" if not np.ptp(targets) else "predictions are constant"
+    return {name: Estimate(float(values[0]), values[1:], constant) for name, values in drawn.items()}
+
+
+def _correlation(
+    x: np.ndarray, y: np.ndarray, *, codes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pearson's r of x and y, the number of rows, and the variance of x: of all rows (first), and under each draw."""
+    scale = float(x.std()) or 1.0
+    x, y = _standardised(x), _standardised(y)  # before the sums, so that the variances keep their digits
+    moments = (np.ones_like(x), x, y, x * x, y * y, x * y)
+    by_block = np.stack([np.bincount(codes, weights=m, minlength=weights.shape[1]) for m in moments])
+    n, sx, sy, sxx, syy, sxy = by_block @ _with_ones(weights).T
+    over, of_x, of_y = (n * both - one * other for both, one, other in ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy)))
+    # What rounding leaves of a constant is no variance.
+    of_x, of_y = (np.where(spread > 1e-12 * n**2, spread, 0) for spread in (of_x, of_y))
+    return metrics.ratio(over, np.sqrt(of_x * of_y)), n, metrics.ratio(of_x, n**2) * scale**2
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / x.std() if np.ptp(x) else np.zeros_like(x)

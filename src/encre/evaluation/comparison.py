@@ -16,7 +16,7 @@ from encre.tasks import TaskSet
 def compare_tables(
     a: pl.DataFrame, b: pl.DataFrame, tasks: TaskSet, *, seed: int = 0, resamples: int = 1000
 ) -> dict[str, Any]:
-    """Differences a - b in AUROC and AUPRC with paired block-bootstrap intervals.
+    """Differences a - b in every ranking metric (AUROC … or Pearson's r …) with paired block-bootstrap intervals.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ from encre.evaluation.calibration import Calibration, fit_calibration
 from encre.evaluation.table import anchor_task, read_scores, rows_of
 from encre.tasks import TaskSet
 
-RANKING = ("auroc", "auprc")
-"""Metrics that two runs are compared by: they need no threshold."""
+RANKING = ("auroc", "auprc", "pearson", "spearman")
+"""Metrics that two runs are compared by: they need no threshold, and more is better."""
 
 Estimates = Mapping[str, Estimate]
 
@@ -150,7 +150,7 @@ def _scope(sheet: _Sheet, rows: np.ndarray, *, leave_out: str | None = None) -> 
         for name, k in zip(names, positions, strict=True):
             found[name] = _task(sheet, rows, k)
         found[f"{group}/macro"] = _macro([found[name] for name in names])
-        if len(names) > 1:
+        if len(names) > 1 and sheet.tasks.tasks[positions[0]].kind != "regression":
             found[f"{group}/micro"] = _micro(sheet, rows, positions)
     return found
 
@@ -170,10 +170,9 @@ def _task(sheet: _Sheet, rows: np.ndarray, k: int) -> dict[str, Estimate]:
 
 def _micro(sheet: _Sheet, rows: np.ndarray, positions: tuple[int, ...]) -> dict[str, Estimate]:
     """All (row, task) pairs of a group pooled; probabilities, not logits, so that tasks share a scale."""
-    columns = [k for k in positions if sheet.tasks.tasks[k].kind != "regression"]
-    measured = np.isfinite(sheet.targets[:, columns]) & rows[:, None]
+    measured = np.isfinite(sheet.targets[:, positions]) & rows[:, None]
     row, column = np.nonzero(measured)
-    column = np.asarray(columns, dtype=np.int64)[column]
+    column = np.asarray(positions, dtype=np.int64)[column]
     blocks = {"codes": sheet.resamples.codes[row], "weights": sheet.resamples.weights}
     targets, probabilities = sheet.targets[row, column], sheet.probabilities[row, column]
     return {

@@ -11,6 +11,9 @@ import numpy as np
 
 CALIBRATION_BINS = 15
 
+REGRESSION = ("pearson", "spearman", "r2", "mse")
+"""Metrics of a regression task; all others are of a task with classes."""
+
 
 class Confusion(NamedTuple):
     """Counts (or resampled counts, any shape) of the four outcomes at a threshold."""
@@ -64,6 +67,12 @@ def counts_by_score(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray
     count = int(place.max()) + 1 if len(place) else 0
     positives = np.bincount(place, weights=targets, minlength=count)
     return positives, np.bincount(place, minlength=count) - positives
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of each value (N,), from 1 up; equal values share their mean rank."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def matthews(c: Confusion) -> np.ndarray:

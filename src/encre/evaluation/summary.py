@@ -28,6 +28,8 @@ LABELS = {
     "brier": "Brier score",
     "ece": "Calibration error",
     "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "r2": "R2",
     "mse": "Mean squared error",
 }
 
@@ -38,9 +40,16 @@ SHORT = {
     "gc_only": "GC only",
     "balanced_accuracy": "Bal. acc.",
     "brier": "Brier",
+    "pearson": "Pearson r",
+    "spearman": "Spearman r",
+    "mse": "MSE",
     "ece": "Calib. error",
 }
 """Labels for narrow columns."""
+
+
+CHANCE = {"auroc": 0.5, "pearson": 0.0, "spearman": 0.0}
+"""What a metric is without any skill; AUPRC's is the prevalence."""
 
 
 class Row(NamedTuple):
@@ -97,6 +106,11 @@ def text(metric: Metric, digits: int = 3) -> str:
     return f"{number(metric['value'], digits)} ({low} to {high})"
 
 
+def skill_metrics(values: Evaluation, group: str) -> tuple[str, str]:
+    """What a group's tasks are told by: AUROC and AUPRC, or, of regressions, both correlations."""
+    return ("pearson", "spearman") if "pearson" in values["groups"][group]["macro"] else ("auroc", "auprc")
+
+
 def leaderboard(evaluations: Mapping[str, Evaluation]) -> list[Row]:
     """Models as given, then the baselines, each with its macro values of every task group.
 
@@ -128,12 +142,13 @@ def _macros(values: Evaluation) -> dict[str, Mapping[str, Metric]]:
     return {group: found["macro"] for group, found in values["groups"].items()}
 
 
-def best_run(evaluations: Mapping[str, Evaluation], group: str, *, metric: str = "auroc") -> str | None:
-    """The run with the highest macro value of a group, or None where it is undefined for all."""
+def best_run(evaluations: Mapping[str, Evaluation], group: str) -> str | None:
+    """The run with the highest macro AUROC (or Pearson correlation) of a group; None where it is undefined for all."""
+    metric = skill_metrics(next(iter(evaluations.values())), group)[0]
     scored = {
         name: found["value"]
         for name, values in evaluations.items()
-        if (found := values["groups"].get(group, {}).get("macro", {}).get(metric, {})).get("value") is not None
+        if (found := values["groups"][group]["macro"].get(metric, {})).get("value") is not None
     }
     return max(scored, key=lambda name: scored[name]) if scored else None
 
@@ -179,31 +194,33 @@ def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[s
 def _nothing_defined(values: Evaluation, group: str) -> str:
     reasons = values["groups"][group].get("undefined", {})
     why = "; ".join(f"{task}: {reason}" for task, reason in reasons.items()) or "no ranking task"
-    return f"For {group_label(group)} no AUROC is defined ({why})."
+    return f"For {group_label(group)} no {label(skill_metrics(values, group)[0])} is defined ({why})."
 
 
 def _headline(evaluations: Mapping[str, Evaluation], best: str, group: str) -> Finding:
     values = evaluations[best]
-    found = values["groups"][group]
-    tasks = [name for name in found["tasks"] if values["tasks"][name]["metrics"]["auroc"]["value"] is not None]
-    prevalence = [values["tasks"][name]["prevalence"] for name in tasks]
+    found, (metric, second) = values["groups"][group], skill_metrics(values, group)
+    tasks = [name for name in found["tasks"] if values["tasks"][name]["metrics"][metric]["value"] is not None]
     over = f"over {len(tasks)} {group_label(group)} tasks" if len(tasks) > 1 else f"on {group_label(tasks[0])}"
-    macro = "macro AUROC" if len(tasks) > 1 else "AUROC"
+    macro = f"macro {label(metric)}" if len(tasks) > 1 else label(metric)
     rows = max(values["tasks"][name]["n"] for name in tasks)
     said = (
-        f"{labels(evaluations)[best]} reaches a {macro} of {text(found['macro']['auroc'])} {over}, "
-        f"on {rows:,} held-out sequences, and an AUPRC of {number(found['macro']['auprc']['value'])} "
-        f"where chance is {number(sum(prevalence) / len(prevalence))}."
+        f"{labels(evaluations)[best]} reaches a {macro} of {text(found['macro'][metric])} {over}, "
+        f"on {rows:,} held-out sequences, and a {label(second)} of {number(found['macro'][second]['value'])}"
     )
-    return Finding(said.replace("a AUROC", "an AUROC"), "plain")
+    if second == "auprc":
+        prevalence = [values["tasks"][name]["prevalence"] for name in tasks]
+        said += f" where chance is {number(sum(prevalence) / len(prevalence))}"
+    return Finding(f"{said}.".replace("a AU", "an AU"), "plain")
 
 
 def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: str) -> list[Finding]:
     """Whether the best run beats each baseline, by the interval of the paired difference."""
     values = evaluations[best]
+    metric = skill_metrics(values, group)[0]
     beaten, unclear, better = {}, {}, {}
     for name in values.get("baselines", {}):
-        difference = values["differences"][name]["all"].get(f"{group}/macro", {}).get("auroc", {})
+        difference = values["differences"][name]["all"].get(f"{group}/macro", {}).get(metric, {})
         if difference.get("low") is None:
             continue
         place = beaten if difference["low"] > 0 else better if difference["high"] < 0 else unclear
@@ -214,7 +231,7 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
         whom = label(strongest)
         if len(beaten) > 1:
             whom = f"all {len(beaten)} baselines; the strongest, {whom},"
-        said = f"On {where}, {who} beats {whom} by {text(beaten[strongest])} in AUROC."
+        said = f"On {where}, {who} beats {whom} by {text(beaten[strongest])} in {label(metric)}."
         found += _per_task(values, strongest, group=group, said=said)
     elif beaten:
         names = ", ".join(label(name) for name in beaten)
@@ -226,15 +243,15 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
         found.append(Finding(f"On {where}, {who} does not clearly beat {names}: zero is in the interval.", "caution"))
     if better:
         names = ", ".join(f"{label(name)} by {text(_negated(difference))}" for name, difference in better.items())
-        found.append(Finding(f"On {where}, {who} is worse than {names} in AUROC.", "bad"))
+        found.append(Finding(f"On {where}, {who} is worse than {names} in {label(metric)}.", "bad"))
     return found
 
 
 def _per_task(values: Evaluation, baseline: str, *, group: str, said: str) -> list[Finding]:
     """The lead over the strongest baseline, and whether it holds on every task."""
     tasks = values["groups"][group]["tasks"]
-    scopes = values["differences"][baseline]["all"]
-    known = {name: d for name in tasks if (d := scopes[name].get("auroc", {})).get("low") is not None}
+    scopes, metric = values["differences"][baseline]["all"], skill_metrics(values, group)[0]
+    known = {name: d for name in tasks if (d := scopes[name].get(metric, {})).get("low") is not None}
     behind = [name for name, d in known.items() if d["low"] <= 0]
     if len(tasks) < 2 or not known:
         return [Finding(said, "good")]
@@ -255,11 +272,12 @@ def _between_runs(
 ) -> list[Finding]:
     """The best run against every other one."""
     names, ahead, level = labels(evaluations), [], []
+    metric = skill_metrics(evaluations[best], group)[0]
     for pair in pairs:
         if best not in (pair["a"], pair["b"]):
             continue
         other = pair["b"] if pair["a"] == best else pair["a"]
-        difference = pair["differences"]["all"].get(f"{group}/macro", {}).get("auroc", {})
+        difference = pair["differences"]["all"].get(f"{group}/macro", {}).get(metric, {})
         if other not in names or difference.get("low") is None:
             continue
         difference = difference if pair["a"] == best else _negated(difference)
@@ -282,9 +300,10 @@ def _between_runs(
 def _others_behind(evaluations: Mapping[str, Evaluation], best: str, group: str) -> list[Finding]:
     """The runs beside the best one that do not clearly beat every baseline."""
     found, names = [], labels(evaluations)
+    metric = skill_metrics(evaluations[best], group)[0]
     for name, values in evaluations.items():
         scopes = values.get("differences", {})
-        found_by = {key: scope["all"].get(f"{group}/macro", {}).get("auroc", {}) for key, scope in scopes.items()}
+        found_by = {key: scope["all"].get(f"{group}/macro", {}).get(metric, {}) for key, scope in scopes.items()}
         differences = {key: d for key, d in found_by.items() if d.get("low") is not None and d["low"] <= 0}
         if name == best or not differences:
             continue
@@ -292,7 +311,9 @@ def _others_behind(evaluations: Mapping[str, Evaluation], best: str, group: str)
         difference = _negated(differences[strongest])
         clear = difference["low"] > 0
         said = f"On {on_group(values, group)}, {names[name]} does not {'' if clear else 'clearly '}beat "
-        said += f"{label(strongest)}, which {'leads' if clear else 'differs'} by {text(difference)} in AUROC"
+        said += (
+            f"{label(strongest)}, which {'leads' if clear else 'differs'} by {text(difference)} in {label(metric)}"
+        )
         more = f", nor {len(differences) - 1} more of the baselines" if len(differences) > 1 else ""
         found.append(Finding(f"{said}{more}.", "bad" if clear else "caution"))
     return found
@@ -301,19 +322,20 @@ def _others_behind(evaluations: Mapping[str, Evaluation], best: str, group: str)
 def _weak_tasks(evaluations: Mapping[str, Evaluation]) -> list[Finding]:
     """Tasks without a value, and tasks where even the best run's interval holds chance."""
     undefined: dict[str, str] = {}
-    chance = []
+    chance: dict[str, list[str]] = {}
     first = next(iter(evaluations.values()))
     for name in first["tasks"]:
-        scored = [values["tasks"][name]["metrics"].get("auroc", {}) for values in evaluations.values()]
+        metric = skill_metrics(first, first["tasks"][name]["group"])[0]
+        scored = [values["tasks"][name]["metrics"].get(metric, {}) for values in evaluations.values()]
         if (reason := scored[0].get("reason")) and scored[0].get("value") is None:
             undefined[name] = reason
         known = [metric for metric in scored if metric.get("low") is not None]
-        if known and all(metric["low"] <= 0.5 for metric in known):
-            chance.append(name)
+        if known and all(of_run["low"] <= CHANCE[metric] for of_run in known):
+            chance.setdefault(metric, []).append(name)
     found = []
-    if chance:
-        said = f"At chance (the interval of AUROC reaches 0.5 for every run): {', '.join(map(group_label, chance))}."
-        found.append(Finding(said, "bad"))
+    for metric, names in chance.items():
+        reached = f"the interval of {label(metric)} reaches {CHANCE[metric]:g} for every run"
+        found.append(Finding(f"At chance ({reached}): {', '.join(map(group_label, names))}.", "bad"))
     if undefined:
         said = "; ".join(f"{group_label(name)} ({reason})" for name, reason in undefined.items())
         found.append(Finding(f"Undefined, and left out of the means: {said}.", "caution"))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from encre.evaluation.metrics import REGRESSION
 from encre.evaluation.runs import EVALUATION, RUN_VERSION, read_evaluation
 from encre.evaluation.summary import label, number, sentences, text
 from encre.files import read_json, read_manifest, staged_file
@@ -91,22 +92,31 @@ def _about(manifest: Mapping[str, Any]) -> str:
 def _found(view: RunView) -> str:
     evaluation = view.evaluation
     blocks = evaluation["blocks"]
-    lines = [["task", "rows", "prevalence", "AUROC", "AUPRC", "MCC", "threshold"], ["---"] * 7]
-    for name, task in evaluation["tasks"].items():
-        metrics = task["metrics"]
-        cells = [text(metrics[m]) if m in metrics else "" for m in ("auroc", "auprc", "mcc")]
-        lines.append([name, f"{task['n']:,}", number(task["prevalence"]), *cells, number(task["threshold"])])
-    for group, values in evaluation["groups"].items():
-        if len(values["tasks"]) > 1:
-            cells = [text(values["macro"][m]) if m in values["macro"] else "" for m in ("auroc", "auprc", "mcc")]
-            lines.append([f"**{group}, macro**", "", "", *cells, ""])
     said = "\n".join(f"- {sentence}" for sentence in sentences({view.name: evaluation}))
+    tables = [_metrics(evaluation, metrics) for metrics in (("auroc", "auprc", "mcc"), REGRESSION)]
     how = (
         f"On the {evaluation['split']} split ({evaluation['rows']:,} rows), with 95 % intervals from "
-        f"{evaluation['resamples']:,} resamples of {blocks['count']} blocks ({blocks['kind']}). The threshold "
-        "(a calibrated probability) maximised MCC on valid."
+        f"{evaluation['resamples']:,} resamples of {blocks['count']} blocks ({blocks['kind']})."
     )
-    return f"{said}\n\n{_table(lines)}\n\n{how}"
+    if tables[0]:
+        how += " The threshold (a calibrated probability) maximised MCC on valid."
+    return "\n\n".join(part for part in (said, *tables, how) if part)
+
+
+def _metrics(evaluation: Mapping[str, Any], metrics: tuple[str, ...]) -> str:
+    """A row a task that has the first of the metrics, and a row for the mean of each group of several."""
+    classes = "mcc" in metrics
+    heads = ["task", "rows", *(["prevalence"] if classes else []), *map(label, metrics), *(["threshold"] * classes)]
+    lines = [heads, ["---"] * len(heads)]
+    for name, task in evaluation["tasks"].items():
+        if metrics[0] in (found := task["metrics"]):
+            cells = [*([number(task["prevalence"])] if classes else []), *(text(found[m]) for m in metrics)]
+            lines.append([name, f"{task['n']:,}", *cells, *([number(task["threshold"])] * classes)])
+    for group, values in evaluation["groups"].items():
+        if len(values["tasks"]) > 1 and metrics[0] in (found := values["macro"]):
+            cells = [*([""] * classes), *(text(found[m]) for m in metrics), *([""] * classes)]
+            lines.append([f"**{group}, macro**", "", *cells])
+    return _table(lines) if len(lines) > 2 else ""
 
 
 def _limits(view: RunView) -> str:

@@ -83,7 +83,7 @@ def _context(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]], *, no
         "skill": sections.skill(views),
         "differences": sections.differences(views, pairs),
         "bars": sections.task_bars(views),
-        "tables": [sections.task_table(views, metric) for metric in ("auroc", "auprc")],
+        "tables": sections.task_tables(views),
         "details": [sections.details(view) for view in views],
         "curves": sections.task_curves(views),
         "against": sections.against(views),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from encre.evaluation.summary import best_run, group_label, label, main_group, number
+from encre.evaluation.metrics import REGRESSION
+from encre.evaluation.summary import CHANCE, best_run, group_label, label, main_group, number, skill_metrics
 from encre.report import curves, figures, svg
 from encre.report.figures import Series
 from encre.report.folders import RunView, readable_history
@@ -28,7 +29,7 @@ def scorers(views: Sequence[RunView]) -> list[tuple[Series, dict[str, Any]]]:
 
 
 def strongest_baseline(views: Sequence[RunView]) -> str | None:
-    """The baseline with the highest macro AUROC of the main group."""
+    """The baseline that is best on the main group."""
     baselines = views[0].evaluation["baselines"]
     return best_run(baselines, main_group(views[0].evaluation)) if baselines else None
 
@@ -40,7 +41,7 @@ def groups(views: Sequence[RunView]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def skill(views: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Interval plots of macro AUROC and AUPRC, for each group, on all rows and on enhancers only."""
+    """Interval plots of both macro skill metrics, for each group, on all rows and on enhancers only."""
     everyone, first, found = scorers(views), views[0].evaluation, []
     for group, values in groups(views):
         places = [("", [v["groups"][group]["macro"] for _, v in everyone])]
@@ -50,14 +51,16 @@ def skill(views: Sequence[RunView]) -> list[dict[str, Any]]:
         for where, metrics in places:
             name = f"{group_label(group)}{where}"
             panels = []
-            for metric in ("auroc", "auprc"):
+            for metric in skill_metrics(first, group):
                 rows = [
                     (series, found_[metric])
                     for (series, _), found_ in zip(everyone, metrics, strict=True)
                     if metric in found_
                 ]
                 if rows:
-                    chance = 0.5 if metric == "auroc" else _mean_prevalence(first, values["tasks"], on=bool(where))
+                    chance = CHANCE.get(metric)
+                    if chance is None:
+                        chance = _mean_prevalence(first, values["tasks"], on=bool(where))
                     panels.append(_panel(("Macro " if many else "") + label(metric), rows, chance=chance))
             if panels:
                 over = f"mean over {_defined(values)} tasks" if many else "one task"
@@ -96,7 +99,7 @@ def _panel(title: str, rows: Sequence[tuple[Series, Metric]], *, chance: float |
 
 
 def differences(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Paired differences in macro AUROC: the best run of each group against every other scorer."""
+    """Paired differences in macro AUROC or Pearson's r: the best run of each group against every other scorer."""
     found = []
     evaluations = {view.name: view.evaluation for view in views}
     shown = {view.name: view for view in views}
@@ -104,15 +107,15 @@ def differences(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]]) ->
         best = best_run(evaluations, group)
         if best is None:
             continue
-        key, rows = f"{group}/macro", []
+        key, rows, told = f"{group}/macro", [], skill_metrics(views[0].evaluation, group)[0]
         for pair in pairs:
             if best in (pair["a"], pair["b"]):
                 other = shown[pair["b"] if pair["a"] == best else pair["a"]]
-                metric = pair["differences"]["all"][key]["auroc"]
+                metric = pair["differences"]["all"][key][told]
                 metric = metric if pair["a"] == best else _turned(metric)
                 rows.append((Series(f"over {other.label}", other.style), metric))
         for name, scopes in evaluations[best]["differences"].items():
-            rows.append((Series(f"over {label(name, short=True)}", "base"), scopes["all"][key]["auroc"]))
+            rows.append((Series(f"over {label(name, short=True)}", "base"), scopes["all"][key][told]))
         edges = [m[k] for _, m in rows for k in ("value", "low", "high") if m.get(k) is not None]
         if edges:
             limits = svg.span(edges, step=0.05, at_least=(0.0, 0.05))
@@ -120,6 +123,7 @@ def differences(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]]) ->
             found.append(
                 {
                     "name": group_label(group),
+                    "metric": label(told),
                     "best": shown[best].label,
                     "rows": drawn,
                     "axis": figures.axis(limits),
@@ -137,10 +141,12 @@ def _turned(metric: Metric) -> Metric:
 
 
 def task_table(views: Sequence[RunView], metric: str) -> dict[str, Any]:
-    """A row a task, a column a scorer; the best value of a row is marked."""
+    """A row a task that has the metric, a column a scorer; the best value of a row is marked."""
     everyone, first = scorers(views), views[0].evaluation
     body = []
     for group, values in first["groups"].items():
+        if metric not in values["macro"]:
+            continue
         names = list(values["tasks"])
         for name in names:
             task = first["tasks"][name]
@@ -148,7 +154,7 @@ def task_table(views: Sequence[RunView], metric: str) -> dict[str, Any]:
             sizes = {"n": task["n"], "prevalence": task["prevalence"]}
             body.append({"name": group_label(name), "mean": False, "cells": _cells(cells), **sizes})
         if len(names) > 1:
-            for mean in ("macro", "micro"):
+            for mean in [name for name in ("macro", "micro") if name in values]:
                 cells = [v["groups"][group].get(mean, {}).get(metric) for _, v in everyone]
                 body.append({"name": f"{group_label(group)}, {mean}", "mean": True, "cells": _cells(cells)})
     return {"title": label(metric), "columns": [series for series, _ in everyone], "body": body}
@@ -176,15 +182,25 @@ def _range(metric: Metric) -> str:
     return f"{number(low)}{between}{number(high)}"
 
 
+def task_tables(views: Sequence[RunView]) -> list[dict[str, Any]]:
+    """:func:`task_table` of every skill metric that a group has."""
+    first = views[0].evaluation
+    metrics = dict.fromkeys(metric for group in first["groups"] for metric in skill_metrics(first, group))
+    return [task_table(views, metric) for metric in metrics]
+
+
 DETAILS = ("auroc", "auprc", "mcc", "balanced_accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
 def details(view: RunView) -> dict[str, Any]:
     """Every metric of one run at the thresholds chosen on valid; ``kind`` tells tasks, insets and means apart."""
     rows: list[dict[str, Any]] = []
+    macros = [values["macro"] for values in view.evaluation["groups"].values()]
+    columns = [m for m in (*DETAILS, *REGRESSION) if any(m in macro for macro in macros)]
 
     def add(name: str, kind: str, *, metrics: Mapping[str, Metric], task: Mapping[str, Any] | None = None) -> None:
-        rows.append({"name": name, "kind": kind, "task": task, "cells": _cells_plain(metrics)})
+        cells = [cell for m in columns for cell in _cells([metrics.get(m)])]
+        rows.append({"name": name, "kind": kind, "task": task, "cells": cells})
 
     for name, task in view.evaluation["tasks"].items():
         add(group_label(name), "task", metrics=task["metrics"], task=task)
@@ -195,11 +211,7 @@ def details(view: RunView) -> dict[str, Any]:
         for mean in ("macro", "micro"):
             if mean in values and len(values["tasks"]) > 1:
                 add(f"{group_label(group)}, {mean}", "mean", metrics=values[mean])
-    return {"label": view.label, "columns": [label(m, short=True) for m in DETAILS], "rows": rows}
-
-
-def _cells_plain(metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
-    return [cell for m in DETAILS for cell in _cells([metrics.get(m)])]
+    return {"label": view.label, "columns": [label(m, short=True) for m in columns], "rows": rows}
 
 
 def task_curves(views: Sequence[RunView]) -> list[dict[str, Any]]:
@@ -244,6 +256,8 @@ def task_bars(views: Sequence[RunView]) -> list[dict[str, Any]]:
     """AUPRC of every task as bars with the prevalence marked: how far above chance."""
     reference, found = strongest_baseline(views), []
     for name, task in views[0].evaluation["tasks"].items():
+        if task["kind"] == "regression":
+            continue
         rows = [(Series(v.label, v.style), v.evaluation["tasks"][name]["metrics"].get("auprc", {})) for v in views]
         if reference is not None:
             values = views[0].evaluation["baselines"][reference]["tasks"][name]
@@ -270,12 +284,13 @@ def against(views: Sequence[RunView]) -> list[dict[str, Any]]:
 
 
 def learning(views: Sequence[RunView]) -> list[Any]:
-    """Training loss, valid loss and valid AUPRC by epoch."""
+    """Training loss, valid loss and what valid is judged by, by epoch."""
     histories = [(Series(v.label, v.style), readable_history(v)) for v in views]
     best = {v.label: int(v.manifest.get("training", {}).get("best_epoch") or 0) for v in views}
     panels = []
     for column, title in (
         ("valid_auprc", "Macro AUPRC on valid"),
+        ("valid_pearson", "Macro Pearson correlation on valid"),
         ("train_loss", "Loss on train"),
         ("valid_loss", "Loss on valid"),
     ):

@@ -139,17 +139,32 @@ def with_lengths(name: str, genome: str, *, progress: Progress = SILENT) -> Asse
     return assembly
 
 
-def group_tasks(groups: Mapping[str, Sequence[str]], *, where: str) -> TaskSet:
+def group_tasks(
+    groups: Mapping[str, Sequence[str]], regression: Mapping[str, Sequence[str]] | None = None, *, where: str
+) -> TaskSet:
     """Tasks of a user's own data: group -> target columns, named as the columns; one column alone is binary.
+
+    Parameters
+    ----------
+    groups
+        Groups whose targets are 0 or 1.
+    regression
+        Groups whose targets are numbers.
+    where
+        The file, for messages.
 
     Raises
     ------
     ConfigError
-        When there is none, a name stands twice, or a target has the name of a column that elements have anyway.
+        When there is none, a name stands twice, a group is of both kinds, or a target has the name of a column that
+        elements have anyway.
     """
+    regression = regression or {}
+    if both := sorted(groups.keys() & regression.keys()):
+        raise ConfigError(f"the group '{both[0]}' stands in tasks and in regression", where=where)
     tasks = TaskSet(
-        Task(name, group, "binary" if len(names) == 1 else "multilabel")
-        for group, names in groups.items()
+        Task(name, group, "regression" if group in regression else "binary" if len(names) == 1 else "multilabel")
+        for group, names in {**groups, **regression}.items()
         for name in names
     )
     if taken := [task.name for task in tasks if task.name in (*COLUMNS, "group", "line", "name", "length", "index")]:
@@ -173,17 +188,21 @@ def read_splits(values: pl.Series, *, where: object, lines: pl.Series | None = N
     return found.alias("split")
 
 
-def check_targets(table: pl.DataFrame, columns: Iterable[str], *, where: object) -> None:
-    """Refuse a target that is neither 0, 1 nor missing (NaN), naming line and column."""
-    for name in columns:
-        values = table[name].cast(pl.Float64)
-        bad = ~(values.is_null() | values.is_nan() | values.is_in([0.0, 1.0]))
+def check_targets(table: pl.DataFrame, tasks: Iterable[Task], *, where: object) -> None:
+    """Refuse a target that is neither 0, 1 (a regression's: a finite number) nor missing, naming line and column."""
+    for task in tasks:
+        values = table[task.name].cast(pl.Float64)
+        measured = task.kind == "regression"
+        fits = values.is_finite() if measured else values.is_in([0.0, 1.0])
+        bad = ~(values.is_null() | values.is_nan() | fits)
         if bad.any():
             row = bad.arg_max() or 0
             line = int(table["line"][row]) if "line" in table.columns else None
             raise FormatError(
-                "a target is 1, 0 or empty (not measured)",
-                where=place(where, line, name=name),
+                f"a target is {'a number' if measured else '1, 0'} or empty (not measured)",
+                where=place(where, line, name=task.name),
                 got=f"{values[row]:g}",
-                remedy="Turn measurements into 0 and 1 first.",
+                remedy=""
+                if measured
+                else "Turn measurements into 0 and 1, or name the column under regression in place of tasks.",
             )

@@ -1,7 +1,8 @@
 """A user's own data: a BED with a genome, a FASTA with labels, or a table with a sequence column.
 
 Targets are 1, 0, or empty (``NA``, ``NaN``, ``.``) where nothing was measured. The config names them:
-``tasks = {enhancer = ["active"], tissue = ["heart", "brain"]}``, group -> columns.
+``tasks = {enhancer = ["active"], tissue = ["heart", "brain"]}``, group -> columns. Columns of measurements (an MPRA's
+activity, Z-scores) are named the same way: ``regression = {activity = ["log2_rna_dna"]}``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from encre.config import Config
 from encre.errors import DataError, FormatError, SequenceError, nearest
@@ -54,7 +56,9 @@ class BedSettings(Config):
     genome, assembly
         FASTA or 2bit, and its assembly (``"custom:NAME"`` for another organism).
     tasks
-        Group -> target columns.
+        Group -> target columns, 0 or 1.
+    regression
+        Group -> target columns, any number.
     labels
         Side table (CSV, TSV, Parquet) with a column ``name`` and the target columns, joined on the BED's name.
     split_column
@@ -65,7 +69,8 @@ class BedSettings(Config):
     file: str
     genome: str
     assembly: str = "GRCh38"
-    tasks: dict[str, list[str]]
+    tasks: dict[str, list[str]] = Field(default_factory=dict)
+    regression: dict[str, list[str]] = Field(default_factory=dict)
     labels: str = ""
     split_column: str = ""
 
@@ -78,13 +83,14 @@ class FastaSettings(Config):
     file
         FASTA whose headers say ``>name heart=1 brain=0`` or ``>name|1|0`` (targets in the order of ``tasks``), or
         anything, with ``labels``.
-    tasks, labels, split_column
+    tasks, regression, labels, split_column
         As for a BED; in a header the split stands as ``split_column=train``.
     """
 
     kind: Literal["fasta"] = "fasta"
     file: str
-    tasks: dict[str, list[str]]
+    tasks: dict[str, list[str]] = Field(default_factory=dict)
+    regression: dict[str, list[str]] = Field(default_factory=dict)
     labels: str = ""
     split_column: str = ""
 
@@ -98,7 +104,7 @@ class TableSettings(Config):
         CSV, TSV (each plain or gzip) or Parquet with a header.
     sequence
         The sequence column.
-    tasks, split_column
+    tasks, regression, split_column
         As for a BED.
     chrom, start, end
         Columns with the place of each sequence, 0-based half-open; used when the table has all three.
@@ -107,7 +113,8 @@ class TableSettings(Config):
     kind: Literal["table"] = "table"
     file: str
     sequence: str = "sequence"
-    tasks: dict[str, list[str]]
+    tasks: dict[str, list[str]] = Field(default_factory=dict)
+    regression: dict[str, list[str]] = Field(default_factory=dict)
     split_column: str = ""
     chrom: str = "chrom"
     start: str = "start"
@@ -124,7 +131,7 @@ def read_own_bed(settings: BedSettings, *, progress: Progress = SILENT) -> Eleme
     DataError
         When no row of the side table finds its element.
     """
-    tasks = group_tasks(settings.tasks, where=settings.file)
+    tasks = group_tasks(settings.tasks, settings.regression, where=settings.file)
     assembly = with_lengths(settings.assembly, settings.genome, progress=progress)
     lengths = assembly.lengths
     if Path(settings.genome).is_file():
@@ -154,7 +161,7 @@ def read_own_fasta(settings: FastaSettings, *, progress: Progress = SILENT) -> E
     DataError
         When no row of the side table finds its element.
     """
-    tasks = group_tasks(settings.tasks, where=settings.file)
+    tasks = group_tasks(settings.tasks, settings.regression, where=settings.file)
     records = read_fasta(settings.file)
     ledger, files = Ledger(), [describe(settings.file, form="FASTA")]
     codes, offsets = records.codes, records.offsets
@@ -169,7 +176,7 @@ def read_own_fasta(settings: FastaSettings, *, progress: Progress = SILENT) -> E
     else:
         table = _read_headers(records, settings, tasks)
         table = table.with_columns(pl.Series("line", records.lines, dtype=pl.UInt32))
-        check_targets(table, tasks.names, where=settings.file)
+        check_targets(table, tasks, where=settings.file)
         ledger.add("read FASTA", table.height, table.height, notes=_measured(table, tasks))
         table = _with_split(table, settings.split_column, where=settings.file)
     return Elements(arrange(_named(table), tasks), tasks, ledger, files, codes, offsets)
@@ -183,7 +190,7 @@ def read_own_table(settings: TableSettings, *, progress: Progress = SILENT) -> E
     MissingFileError, FormatError, SequenceError
         Naming file, line and column.
     """
-    tasks = group_tasks(settings.tasks, where=settings.file)
+    tasks = group_tasks(settings.tasks, settings.regression, where=settings.file)
     header = table_header(settings.file)
     places = {"chrom": settings.chrom, "start": settings.start, "end": settings.end}
     has_places = all(name in header for name in places.values())
@@ -195,7 +202,7 @@ def read_own_table(settings: TableSettings, *, progress: Progress = SILENT) -> E
     if has_places:
         table = table.rename({old: new for new, old in places.items() if old != new})
         check_bounds(table, None, where=settings.file)
-    check_targets(table, tasks.names, where=settings.file)
+    check_targets(table, tasks, where=settings.file)
     codes, offsets = _encode(table[settings.sequence], table["line"], settings)
     table = _with_split(table.drop(settings.sequence), settings.split_column, where=settings.file)
     ledger = Ledger()
@@ -222,7 +229,7 @@ def _read_headed_bed(settings: BedSettings, tasks: TaskSet) -> pl.DataFrame:
     columns += _label_columns(tasks, settings.split_column)
     table = read_table(settings.file, columns=columns)
     table = table.rename({str(old): new for new, old in found.items() if old != new})
-    check_targets(table, tasks.names, where=settings.file)
+    check_targets(table, tasks, where=settings.file)
     return table
 
 
@@ -240,7 +247,7 @@ def _join_labels(table: pl.DataFrame, path: str, tasks: TaskSet, *, split: str, 
             "the side table has no column 'name'", where=place(path, 1), got=f"'{' | '.join(header)[:60]}'"
         )
     labels = read_table(path, columns=[Column(key), *_label_columns(tasks, split)])
-    check_targets(labels, tasks.names, where=path)
+    check_targets(labels, tasks, where=path)
     again = ~labels[key].is_first_distinct()
     if again.any():
         row = again.arg_max() or 0
@@ -311,7 +318,7 @@ def _numbers(texts: Sequence[str], name: str, *, lines: Sequence[int], path: str
             numbers.append(float("nan") if text.lower() in _MISSING else float(text))
         except ValueError:
             where = place(path, line, name=name)
-            raise FormatError("a target is 1, 0 or empty (not measured)", where=where, got=f"'{text}'") from None
+            raise FormatError("a target is a number or empty (not measured)", where=where, got=f"'{text}'") from None
     return numbers
 
 
@@ -353,11 +360,15 @@ def _named(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measured(table: pl.DataFrame, tasks: TaskSet) -> Mapping[str, int]:
-    """For the ledger: how many rows each target is 1 in, and how many it was not measured in."""
+    """For the ledger: in how many rows each target is 1 (a regression: was measured), and was not measured."""
     notes = {}
-    for name in tasks.names:
-        values = table[name].cast(pl.Float64)
-        notes[f"{name} = 1"] = int((values == 1).sum())
-        if missing := int((values.is_null() | values.is_nan()).sum()):
-            notes[f"{name} not measured"] = missing
+    for task in tasks:
+        values = table[task.name].cast(pl.Float64)
+        missing = int((values.is_null() | values.is_nan()).sum())
+        if task.kind == "regression":
+            notes[f"{task.name} measured"] = table.height - missing
+        else:
+            notes[f"{task.name} = 1"] = int((values == 1).sum())
+        if missing:
+            notes[f"{task.name} not measured"] = missing
     return notes

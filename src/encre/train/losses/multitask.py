@@ -1,49 +1,31 @@
-"""Masked, weighted multi-task loss: what is not measured never moves it."""
+"""The weighted sum of the task groups' losses: what is not measured never moves it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encre.errors import ConfigError, nearest
 from encre.models.layers import sum_over_processes
+from encre.models.model import EnhancerModel
 from encre.tasks import TaskSet
+from encre.train.losses.base import EntryLoss, GroupFacts, group_facts
+from encre.train.losses.registry import LOSSES, REGRESSION_LOSSES
+from encre.train.losses.weights import class_weights
 from encre.train.settings import TrainConfig
-
-ElementLoss = Callable[[Tensor, Tensor], Tensor]
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of each entry; targets may lie between 0 and 1."""
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-
-
-def squared_error(logits: Tensor, targets: Tensor) -> Tensor:
-    """Half the squared difference of each entry, linear beyond 1 (Huber)."""
-    return F.smooth_l1_loss(logits, targets, reduction="none")
-
-
-#: kind of a task -> loss of each entry; a new kind is a function above and a line here
-LOSSES: dict[str, ElementLoss] = {
-    "binary": cross_entropy,
-    "multilabel": cross_entropy,
-    "regression": squared_error,
-}
 
 
 @dataclass(frozen=True)
 class GroupLoss:
-    """One task group: its columns on the K axis, its kind, its weight, and weights of both classes (K of group,)."""
+    """One task group: what is known of it, its weight, the loss of its entries, the weights of both classes (k,)."""
 
-    name: str
-    columns: tuple[int, ...]
-    kind: str
+    facts: GroupFacts
     weight: float
+    entries: EntryLoss
     negative: Tensor
     positive: Tensor
 
@@ -64,9 +46,33 @@ class MultiTaskLoss(nn.Module):
     def __init__(self, groups: list[GroupLoss], *, gate: int | None = None) -> None:
         super().__init__()
         self.groups, self.gate = groups, gate
+        self.entries = nn.ModuleList(group.entries for group in groups)
         for at, group in enumerate(groups):
             self.register_buffer(f"negative{at}", group.negative, persistent=False)
             self.register_buffer(f"positive{at}", group.positive, persistent=False)
+
+    def prepare(self, model: EnhancerModel) -> None:
+        """Tell the model's heads what they are to know of the training targets, and check that both fit together.
+
+        Raises
+        ------
+        ConfigError
+            When a loss needs another head than the model has.
+        """
+        for group in self.groups:
+            for key in ("link", "head"):
+                wanted, got = getattr(group.entries, key), getattr(model.config, key)
+                if wanted not in (None, got):
+                    raise ConfigError(
+                        f"the loss of '{group.facts.name}' needs another head",
+                        expected=f'[model] {key} = "{wanted}"',
+                        got=f'"{got}"',
+                    )
+        mean, deviation = np.zeros(len(model.tasks)), np.ones(len(model.tasks))
+        for group in self.groups:
+            at = list(group.facts.columns)
+            mean[at], deviation[at] = group.facts.mean, group.facts.deviation
+        model.heads.set_units(mean, deviation)
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """This process's share of the global batch's loss: the shares of all processes add up to it.
@@ -78,20 +84,21 @@ class MultiTaskLoss(nn.Module):
         mask
             (B, K) bool: True where the target is measured.
         """
-        mask = gated(mask, targets, self.groups, self.gate)
-        counts = sum_over_processes(torch.stack([mask[:, g.columns].sum() for g in self.groups]).float())
+        mask = gated(mask, targets, [group.facts for group in self.groups], self.gate)
+        counts = sum_over_processes(torch.stack([mask[:, g.facts.columns].sum() for g in self.groups]).float())
         total = logits.new_zeros(())
         for at, (group, count) in enumerate(zip(self.groups, counts, strict=True)):
-            real = mask[:, group.columns]
-            target = torch.where(real, targets[:, group.columns], 0.0)
+            columns = group.facts.columns
+            real = mask[:, columns]
+            target = torch.where(real, targets[:, columns], 0.0)
             positive, negative = getattr(self, f"positive{at}"), getattr(self, f"negative{at}")
             weight = torch.where(target > 0.5, positive, negative) * real
-            losses = LOSSES[group.kind](logits[:, group.columns].float(), target)
+            losses = group.entries(logits[:, columns].float(), target, real)
             total = total + group.weight * (losses * weight).sum() / count.clamp(min=1)
         return total
 
 
-def gated(mask: Tensor, targets: Tensor, groups: list[GroupLoss], gate: int | None) -> Tensor:
+def gated(mask: Tensor, targets: Tensor, groups: Sequence[GroupFacts], gate: int | None) -> Tensor:
     """The mask, without the multi-label entries of rows that the gate task does not call positive."""
     if gate is None:
         return mask
@@ -111,14 +118,15 @@ def make_loss(tasks: TaskSet, config: TrainConfig, *, targets: np.ndarray, mask:
     tasks
         What is predicted.
     config
-        ``group_weights``, ``class_weights``, ``tissue_loss_on``.
+        ``loss``, ``regression_loss``, ``group_weights``, ``class_weights``, ``tissue_loss_on``.
     targets, mask
         Of the train split, (N, K).
 
     Raises
     ------
     ConfigError
-        For a weight of an unknown group, or ``tissue_loss_on = "enhancers"`` without a binary task.
+        For a weight of an unknown group, ``tissue_loss_on = "enhancers"`` without a binary task, or a loss that the
+        targets are not for.
     """
     for name in config.group_weights:
         if name not in tasks.groups:
@@ -126,13 +134,11 @@ def make_loss(tasks: TaskSet, config: TrainConfig, *, targets: np.ndarray, mask:
                 f"[train] group_weights names no task group: '{name}'", remedy=nearest(name, tasks.groups)
             )
     gate = _gate(tasks) if config.tissue_loss_on == "enhancers" else None
-    plain = _groups(tasks, config.group_weights)
-    if config.class_weights == "none":
-        return MultiTaskLoss(plain, gate=gate)
-    counted = gated(torch.from_numpy(mask), torch.from_numpy(targets), plain, gate).numpy()
-    n = counted.sum(0)
-    positive = (counted & (targets > 0.5)).sum(0)
-    return MultiTaskLoss([_balanced(group, n, positive) for group in plain], gate=gate)
+    facts = group_facts(tasks, targets=targets, mask=mask)
+    if gate is not None:
+        mask = gated(torch.from_numpy(mask), torch.from_numpy(targets), facts, gate).numpy()
+        facts = group_facts(tasks, targets=targets, mask=mask)
+    return MultiTaskLoss([_group(group, config) for group in facts], gate=gate)
 
 
 def _gate(tasks: TaskSet) -> int:
@@ -142,25 +148,8 @@ def _gate(tasks: TaskSet) -> int:
     raise ConfigError('[train] tissue_loss_on = "enhancers" needs a binary task, and there is none')
 
 
-def _groups(tasks: TaskSet, weights: Mapping[str, float]) -> list[GroupLoss]:
-    kinds = [task.kind for task in tasks]
-    return [
-        GroupLoss(name, at, kinds[at[0]], weights.get(name, 1.0), torch.ones(len(at)), torch.ones(len(at)))
-        for name, at in tasks.groups.items()
-    ]
-
-
-def _balanced(group: GroupLoss, n: np.ndarray, positive: np.ndarray) -> GroupLoss:
-    """Class weights of a group; a task of one class alone keeps weight 1."""
-    if group.kind == "regression":
-        return group
-    at = list(group.columns)
-    total, ones = n[at].astype(float), positive[at].astype(float)
-    both = (ones > 0) & (ones < total)
-    ones, zeros = np.where(both, ones, 1), np.where(both, total - ones, 1)
-    if group.kind == "binary":  # classes weigh the same in sum, the mean weight is 1
-        up, down = np.where(both, total / (2 * ones), 1), np.where(both, total / (2 * zeros), 1)
-    else:
-        up, down = zeros / ones, np.ones_like(ones)
-    as_tensor = [torch.tensor(values, dtype=torch.float32) for values in (down, up)]
-    return GroupLoss(group.name, group.columns, group.kind, group.weight, *as_tensor)
+def _group(facts: GroupFacts, config: TrainConfig) -> GroupLoss:
+    kind = REGRESSION_LOSSES[config.regression_loss] if facts.kind == "regression" else LOSSES[config.loss]
+    negative, positive = class_weights(facts, config.class_weights)
+    weight = config.group_weights.get(facts.name, 1.0)
+    return GroupLoss(facts, weight, kind(facts, config), negative, positive)
