@@ -15,6 +15,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encre.models import kernels
+from encre.models.kernels import dropout
+
 PoolingName = Literal["max", "mean", "attention"]
 NormName = Literal["none", "batch"]
 
@@ -60,16 +63,28 @@ class Extent:
         """Positions of the real entries in the flattened (B * T) axis, int64."""
         return self.mask.flatten().nonzero().squeeze(1)
 
+    @cached_property
+    def padding(self) -> Tensor | None:
+        """Positions of the other entries in the flattened (B * T) axis, int64; None when nothing is padded."""
+        return None if self.full else (~self.mask).flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where each row stands, which row stands (or stood last) at each position, and where none does."""
+        at = self.mask.flatten().cumsum(0).sub_(1).clamp_(min=0)
+        assert self.padding is not None, "asked for only where something is padded"
+        return self.rows, at, self.padding
+
     def pack(self, x: Tensor) -> Tensor:
         """The real positions of (B, T, D) as rows (R, D), so that no work is done on padding."""
         flat = x.reshape(-1, x.shape[-1])
-        return flat if self.full else flat.index_select(0, self.rows)
+        return flat if self.full else kernels.pack(flat, *self._places)
 
     def unpack(self, rows: Tensor) -> Tensor:
         """Rows (R, D) back in their places, (B, T, D), zeros beyond the real positions."""
         batch, features = len(self.length), rows.shape[-1]
         if not self.full:
-            rows = rows.new_zeros(batch * self.width, features).index_copy(0, self.rows, rows)
+            rows = kernels.unpack(rows, *self._places)
         return rows.view(batch, self.width, features)
 
     def zero(self, x: Tensor) -> Tensor:
@@ -78,22 +93,6 @@ class Extent:
             return x
         shape = (len(self.mask),) + (1,) * (x.dim() - 2) + (self.width,)
         return x * self.mask.view(shape).to(x.dtype)
-
-
-def dropout(x: Tensor, share: float, training: bool) -> Tensor:
-    """Set a share of the entries to zero in training and scale the rest up, as ``F.dropout`` does.
-
-    On a CPU, PyTorch draws a random float for each entry; 16 random bits decide as well (a share is then
-    met to 1 / 65,536) and are drawn 3 times as fast.
-    """
-    if not training or share == 0:
-        return x
-    if x.device.type != "cpu":
-        return F.dropout(x, share)
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = (bits >= round(share * 2**16) - 2**15).to(x.dtype)
-    return x * kept.mul_(1 / (1 - share))
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -143,22 +142,30 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
 
-    def forward(self, x: Tensor, extent: Extent) -> Tensor:
-        """Normalise (B, D, 1, T) channels-last; in training, padding is left out and comes back as zeros."""
+    def forward(self, x: Tensor, extent: Extent, *, scale: float = 1.0) -> Tensor:
+        """Normalise (B, D, 1, T) channels-last; in training, padding is left out and comes back as zeros.
+
+        What comes out is ``scale`` times as large.
+        """
         spread = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if not self.training or (extent.full and not spread):
-            return self._native(x)
+            return self._native(x, scale)
         rows = extent.pack(x.squeeze(2).transpose(1, 2))
-        rows = self._spread(rows) if spread else self._native(rows.t()[None, :, None]).squeeze((0, 2)).t()
+        if spread:
+            rows = self._spread(rows, scale)
+        else:
+            rows = self._native(rows.t()[None, :, None], scale).squeeze((0, 2)).t()
         return extent.unpack(rows).transpose(1, 2).unsqueeze(2)
 
-    def _native(self, x: Tensor) -> Tensor:
-        state = (self.running_mean, self.running_var, self.weight, self.bias)
-        return F.batch_norm(x, *state, self.training, self.momentum, self.eps)
+    def _native(self, x: Tensor, scale: float) -> Tensor:
+        weight, bias = (self.weight, self.bias) if scale == 1 else (self.weight * scale, self.bias * scale)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, weight, bias, self.training, self.momentum, self.eps
+        )
 
-    def _spread(self, rows: Tensor) -> Tensor:
+    def _spread(self, rows: Tensor, scale: float) -> Tensor:
         """Normalise this process's rows (R, D) by the statistics over all processes."""
-        rows = rows.float()
+        kind, rows = rows.dtype, rows.float()
         sums = sum_over_processes(torch.cat([rows.sum(0), rows.new_tensor([rows.shape[0]])]))
         n = sums[-1].detach()
         mean = sums[:-1] / n
@@ -166,7 +173,8 @@ class MaskedBatchNorm(nn.Module):
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
-        return (rows - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+        rows = (rows - mean) * (variance + self.eps).rsqrt() * (self.weight * scale) + self.bias * scale
+        return rows.to(kind)
 
 
 class ConvBlock(nn.Module):
@@ -208,6 +216,8 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features and extent after the block."""
         y = self.conv(x)
+        if self.training and kernels.fused(y):
+            return self._finished(y, x, extent)
         if self.norm is not None:
             y = self.norm(y, extent)
         if not (self.dropout or self.residual):
@@ -216,6 +226,15 @@ class ConvBlock(nn.Module):
             return F.relu(y, inplace=True), extent
         y = dropout(F.relu(y, inplace=True), self.dropout, self.training)
         return self._pooled(extent.zero(y + x if self.residual else y), extent)
+
+    def _finished(self, y: Tensor, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """The same in training on a CPU, in fewer passes; the dropout's scale is in the norm's weights."""
+        scale = 1 / (1 - self.dropout)
+        y = y * scale if self.norm is None and self.dropout else y
+        y = y if self.norm is None else self.norm(y, extent, scale=scale)
+        rest = x if self.residual else None
+        y = kernels.finish(y, rest, padding=extent.padding, share=self.dropout, pool=self.pool)
+        return y, extent.pooled(self.pool) if self.pool > 1 else extent
 
     def _pooled(self, y: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Max-pooling. Zeros beyond the real positions never count: there is a ReLU before or after it."""
