@@ -174,6 +174,8 @@ def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[s
     pairs
         The ``pairs`` of :func:`encre.evaluation.runs.compare_runs`, for a word on which run is better.
     """
+    from encre.evaluation.signals import signal_findings  # which is made of what stands here
+
     if not evaluations:
         return []
     first = next(iter(evaluations.values()))
@@ -188,7 +190,7 @@ def findings(evaluations: Mapping[str, Evaluation], *, pairs: Sequence[Mapping[s
         found += _against_baselines(evaluations, best, group)
         found += _between_runs(evaluations, best, group, pairs=pairs)
         found += _others_behind(evaluations, best, group)
-    return found + _weak_tasks(evaluations)
+    return found + signal_findings(evaluations, pairs=pairs) + _weak_tasks(evaluations)
 
 
 def _nothing_defined(values: Evaluation, group: str) -> str:
@@ -242,7 +244,7 @@ def _against_baselines(evaluations: Mapping[str, Evaluation], best: str, group: 
         names = ", ".join(f"{label(name)} (by {text(difference)})" for name, difference in unclear.items())
         found.append(Finding(f"On {where}, {who} does not clearly beat {names}: zero is in the interval.", "caution"))
     if better:
-        names = ", ".join(f"{label(name)} by {text(_negated(difference))}" for name, difference in better.items())
+        names = ", ".join(f"{label(name)} by {text(negated(difference))}" for name, difference in better.items())
         found.append(Finding(f"On {where}, {who} is worse than {names} in {label(metric)}.", "bad"))
     return found
 
@@ -263,8 +265,13 @@ def _per_task(values: Evaluation, baseline: str, *, group: str, said: str) -> li
     return [Finding(said, "good"), Finding(but, "caution")]
 
 
-def _negated(difference: Metric) -> Metric:
-    return {"value": -difference["value"], "low": -difference["high"], "high": -difference["low"]}
+def negated(difference: Metric) -> Metric:
+    """The difference the other way round; an undefined one as it is."""
+    if difference.get("value") is None:
+        return difference
+    low, high = difference.get("low"), difference.get("high")
+    turned = {"low": None, "high": None} if low is None or high is None else {"low": -high, "high": -low}
+    return {"value": -difference["value"], **turned}
 
 
 def _between_runs(
@@ -280,7 +287,7 @@ def _between_runs(
         difference = pair["differences"]["all"].get(f"{group}/macro", {}).get(metric, {})
         if other not in names or difference.get("low") is None:
             continue
-        difference = difference if pair["a"] == best else _negated(difference)
+        difference = difference if pair["a"] == best else negated(difference)
         if difference["low"] > 0:
             ahead.append(f"{names[other]} by {text(difference)}")
         else:
@@ -308,7 +315,7 @@ def _others_behind(evaluations: Mapping[str, Evaluation], best: str, group: str)
         if name == best or not differences:
             continue
         strongest = min(differences, key=lambda baseline: differences[baseline]["value"])
-        difference = _negated(differences[strongest])
+        difference = negated(differences[strongest])
         clear = difference["low"] > 0
         said = f"On {on_group(values, group)}, {names[name]} does not {'' if clear else 'clearly '}beat "
         said += (

@@ -119,6 +119,18 @@ def _metrics(evaluation: Mapping[str, Any], metrics: tuple[str, ...]) -> str:
     return _table(lines) if len(lines) > 2 else ""
 
 
+def _reads(view: RunView) -> str:
+    """What the scores rest on."""
+    signals = view.evaluation.get("signals") if view.evaluation else None
+    if not signals:
+        return "It scores sequence alone: what a cell does with it, it does not know."
+    tracks = ", ".join(f"`{name}`" for name in signals["tracks"])
+    without = (
+        "answers without them as well, less well." if signals["track_dropout"] else "gives no answer without them."
+    )
+    return f"It reads the signal tracks {tracks} beside the sequence, made as in training, and {without}"
+
+
 def _limits(view: RunView) -> str:
     data = read_json(view.path / "dataset.json") if (view.path / "dataset.json").is_file() else {}
     said = [finding.text for finding in (*data_findings(data), *budget_findings([view]))]
@@ -126,7 +138,7 @@ def _limits(view: RunView) -> str:
         said.append(
             f"Trained on sequence of {assembly}; other species and synthetic DNA are outside what was tested."
         )
-    said.append("It scores sequence alone: what a cell does with it, it does not know.")
+    said.append(_reads(view))
     said.append("Not for clinical use.")
     return "\n".join(f"- {sentence}" for sentence in said)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from encre.evaluation.metrics import REGRESSION
-from encre.evaluation.summary import CHANCE, best_run, group_label, label, main_group, number, skill_metrics
+from encre.evaluation.summary import CHANCE, best_run, group_label, label, main_group, negated, number, skill_metrics
 from encre.report import curves, figures, svg
 from encre.report.figures import Series
 from encre.report.folders import RunView, readable_history
@@ -112,7 +112,7 @@ def differences(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]]) ->
             if best in (pair["a"], pair["b"]):
                 other = shown[pair["b"] if pair["a"] == best else pair["a"]]
                 metric = pair["differences"]["all"][key][told]
-                metric = metric if pair["a"] == best else _turned(metric)
+                metric = metric if pair["a"] == best else negated(metric)
                 rows.append((Series(f"over {other.label}", other.style), metric))
         for name, scopes in evaluations[best]["differences"].items():
             rows.append((Series(f"over {label(name, short=True)}", "base"), scopes["all"][key][told]))
@@ -132,14 +132,6 @@ def differences(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]]) ->
     return found
 
 
-def _turned(metric: Metric) -> Metric:
-    if metric.get("value") is None:
-        return metric
-    low, high = metric.get("low"), metric.get("high")
-    turned = {"low": None, "high": None} if low is None or high is None else {"low": -high, "high": -low}
-    return {"value": -metric["value"], **turned}
-
-
 def task_table(views: Sequence[RunView], metric: str) -> dict[str, Any]:
     """A row a task that has the metric, a column a scorer; the best value of a row is marked."""
     everyone, first = scorers(views), views[0].evaluation
@@ -152,15 +144,16 @@ def task_table(views: Sequence[RunView], metric: str) -> dict[str, Any]:
             task = first["tasks"][name]
             cells = [v["tasks"][name]["metrics"].get(metric) for _, v in everyone]
             sizes = {"n": task["n"], "prevalence": task["prevalence"]}
-            body.append({"name": group_label(name), "mean": False, "cells": _cells(cells), **sizes})
+            body.append({"name": group_label(name), "mean": False, "cells": metric_cells(cells), **sizes})
         if len(names) > 1:
             for mean in [name for name in ("macro", "micro") if name in values]:
                 cells = [v["groups"][group].get(mean, {}).get(metric) for _, v in everyone]
-                body.append({"name": f"{group_label(group)}, {mean}", "mean": True, "cells": _cells(cells)})
+                body.append({"name": f"{group_label(group)}, {mean}", "mean": True, "cells": metric_cells(cells)})
     return {"title": label(metric), "columns": [series for series, _ in everyone], "body": body}
 
 
-def _cells(metrics: Sequence[Metric | None]) -> list[dict[str, Any]]:
+def metric_cells(metrics: Sequence[Metric | None]) -> list[dict[str, Any]]:
+    """A row of a table: each metric's digits and interval; the best is marked."""
     values = [m.get("value") if m else None for m in metrics]
     best = max((v for v in values if v is not None), default=None)
     return [
@@ -199,7 +192,7 @@ def details(view: RunView) -> dict[str, Any]:
     columns = [m for m in (*DETAILS, *REGRESSION) if any(m in macro for macro in macros)]
 
     def add(name: str, kind: str, *, metrics: Mapping[str, Metric], task: Mapping[str, Any] | None = None) -> None:
-        cells = [cell for m in columns for cell in _cells([metrics.get(m)])]
+        cells = [cell for m in columns for cell in metric_cells([metrics.get(m)])]
         rows.append({"name": name, "kind": kind, "task": task, "cells": cells})
 
     for name, task in view.evaluation["tasks"].items():

@@ -11,42 +11,39 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from encre.data.dataset import Dataset, Subset
 from encre.errors import ConfigError, DataError, MissingFileError
 from encre.evaluation.comparison import compare_judged
 from encre.evaluation.judgement import Judgement, judge
 from encre.evaluation.runs import EVALUATION, FORMAT, compare_runs, run_names
-from encre.evaluation.table import prediction_table
 from encre.files import read_manifest, staged_file, write_json
 from encre.models.baselines import BASELINES
 from encre.models.checkpoint import FORMAT as RUN_FORMAT
-from encre.models.checkpoint import LoadedModel, load_model
+from encre.models.checkpoint import load_model
 from encre.models.device import choose_device
-from encre.models.inference import predict_logits
 from encre.progress import SILENT, Progress
 from encre.reproducibility import provenance, stream
 from encre.tasks import TaskSet
+from encre.train.beyond import beyond_sequence
+from encre.train.predictions import Tables, predicted, table_of
 
 MOST_BASELINE_ROWS = 200_000
 """Training rows that the baselines are fitted on at most: more moves a k-mer regression by less than its
 interval, and a million rows of 512 features would need several GB."""
 
 
-class _Tables(NamedTuple):
-    """Predictions of one scorer: the valid split and the split that is judged."""
-
-    valid: pl.DataFrame
-    judged: pl.DataFrame
-
-
 class _Baselines(NamedTuple):
     """The baselines of one dataset, judged once for all its runs."""
 
-    tables: dict[str, _Tables]
+    tables: dict[str, Tables]
     judgements: dict[str, Judgement]
     rows: int
+
+    @property
+    def prefixed(self) -> dict[str, Tables]:
+        """The tables by the names that their files begin with."""
+        return {f"baseline.{name}": found for name, found in self.tables.items()}
 
 
 def evaluate(
@@ -103,10 +100,13 @@ def evaluate(
             baselines[dataset.digest] = _judge_baselines(dataset, split, progress=progress, **how)
         judged = baselines[dataset.digest]
         progress.say(f"{name}: predicting valid and {split}, both strands")
-        tables = _predict(loaded, dataset, split=split, progress=progress)
-        judgement = judge(tables.valid, tables.judged, dataset.tasks, **how)
+        tables = {"": predicted(loaded, dataset, split=split, progress=progress)}
+        judgement = judge(*tables[""], dataset.tasks, **how)
         values = _evaluation(name, manifest, split=split, judgement=judgement, baselines=judged)
-        _write(path, dataset, tables=tables, baselines=judged, judgement=judgement, values=values)
+        signals, more = beyond_sequence(loaded, dataset, judgement, split=split, progress=progress)
+        values |= {"signals": signals} if signals else {}
+        tables |= {f"{kind}.": found for kind, found in (more | judged.prefixed).items()}
+        _write(path, dataset, tables=tables, judgement=judgement, values=values)
         results.append(values)
     return results[0] if single else results
 
@@ -162,27 +162,6 @@ def _same_tasks(tasks: TaskSet, dataset: Dataset, *, run: Path) -> None:
         )
 
 
-def _predict(loaded: LoadedModel, dataset: Dataset, *, split: str, progress: Progress) -> _Tables:
-    """Predict valid and the judged split; valid only once when it is judged itself."""
-    tables = {}
-    for name in dict.fromkeys(("valid", split)):
-        subset = dataset.subset(name)
-        logits = predict_logits(loaded.model, subset.codes, subset.offsets, both_strands=True, progress=progress)
-        tables[name] = _table(subset, dataset.tasks, logits=logits)
-    return _Tables(tables["valid"], tables[split])
-
-
-def _table(subset: Subset, tasks: TaskSet, *, logits: np.ndarray) -> pl.DataFrame:
-    columns = {
-        "index": subset.index,
-        "length": subset.length,
-        "targets": subset.targets,
-        "mask": subset.target_mask,
-        "logits": logits,
-    }
-    return prediction_table(subset.elements, tasks, columns=columns)
-
-
 def _judge_baselines(dataset: Dataset, split: str, *, seed: int, resamples: int, progress: Progress) -> _Baselines:
     """Fit every baseline on train and judge it as a model is judged."""
     train = dataset.train
@@ -198,10 +177,10 @@ def _judge_baselines(dataset: Dataset, split: str, *, seed: int, resamples: int,
         for name, kind in BASELINES.items():
             fitted = kind().fit(codes, offsets, targets, mask)
             found = {
-                key: _table(subset, dataset.tasks, logits=fitted.logits(subset.codes, subset.offsets))
+                key: table_of(subset, dataset.tasks, logits=fitted.logits(subset.codes, subset.offsets))
                 for key, subset in splits.items()
             }
-            tables[name] = _Tables(found["valid"], found[split])
+            tables[name] = Tables(found["valid"], found[split])
             judgements[name] = judge(found["valid"], found[split], dataset.tasks, seed=seed, resamples=resamples)
             advance(1, name)
     return _Baselines(tables, judgements, len(train))
@@ -228,14 +207,13 @@ def _write(
     run: Path,
     dataset: Dataset,
     *,
-    tables: _Tables,
-    baselines: _Baselines,
+    tables: dict[str, Tables],
     judgement: Judgement,
     values: dict[str, Any],
 ) -> None:
     """Write into the run folder, what the rest rests on first and ``evaluation.json`` last."""
     folder, split = run / "predictions", values["split"]
-    for prefix, found in {"": tables, **{f"baseline.{k}.": t for k, t in baselines.tables.items()}}.items():
+    for prefix, found in tables.items():
         for name, frame in {"valid": found.valid, split: found.judged}.items():
             with staged_file(folder / f"{prefix}{name}.parquet") as staged:
                 frame.write_parquet(staged)
