@@ -27,6 +27,7 @@ from encre.cli import (
     scan_verbs,
     search_verbs,
     train_verbs,
+    tune_verbs,
     variant_verbs,
 )
 from encre.cli.session import Session
@@ -50,6 +51,7 @@ fetch_verbs.add_to(data_verbs.data)
 search_verbs.add_to(data_verbs.data)
 train_verbs.add_to(app)
 ensemble_verbs.add_to(app)
+tune_verbs.add_to(app)
 predict_verbs.add_to(app)
 scan_verbs.add_to(app)
 variant_verbs.add_to(app)

@@ -7,8 +7,9 @@ after each epoch: score on valid -> best weights, state for resuming; at the end
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ def fit(
     out: str | Path,
     resume: bool = False,
     progress: Progress = SILENT,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Run:
     """Train a model and write its run folder.
 
@@ -69,6 +71,8 @@ def fit(
         Continue what ``out`` holds; begin where it holds nothing; do nothing where it is finished.
     progress
         Follows the sequences of each epoch.
+    on_epoch
+        Called with each epoch's row of the history; what it raises ends the training.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def fit(
         gpus = [team.device] if team.device.type == "cuda" else []
         with torch.random.fork_rng(gpus):  # the caller's random state comes back at the end
             training = Training(model_config, dataset, train_config, out=out, team=team)
-            training.run(progress if team.leads else SILENT)
+            training.run(progress if team.leads else SILENT, on_epoch=on_epoch)
         team.wait()
     return Run.open(out)
 
@@ -145,7 +149,7 @@ class Training:
         pays = self.precision == "bf16" or self.team.device.type != "cpu"
         return torch.compile(self.model) if self.config.compile and pays else self.model  # pyright: ignore
 
-    def run(self, progress: Progress) -> None:
+    def run(self, progress: Progress, *, on_epoch: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Train to the end, and write the run folder."""
         self.soft = softened_targets(self.dataset, self.config, out=self.out, team=self.team, progress=progress)
         for line in told(self.state.start) if self.state.start and not self.state.steps else ():
@@ -158,6 +162,8 @@ class Training:
             self._judge()
             if board is not None:
                 log_row(board, self.state.history[-1])
+            if on_epoch is not None:
+                on_epoch(self.state.history[-1])
         if board is not None:
             board.close()
         if self.team.leads:
