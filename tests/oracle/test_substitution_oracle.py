@@ -8,6 +8,7 @@ import torch
 
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
+from encre.models.equivariant import EquivariantConfig
 from encre.models.layers import MaskedBatchNorm
 from encre.models.model import EnhancerModel, build_model
 from encre.models.residual import ResidualConfig
@@ -45,6 +46,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "CNN+LSTM, attention": CNNLSTMConfig(
         channels=(8, 8), kernel_sizes=(5, 5), pools=(1, 3), pooling="attention", lstm=8
     ),
+    "equivariant": EquivariantConfig(stem=8, widths=(8, 12, 16), blocks=(2, 1, 1), pools=(2, 3, 1)),
     "residual": ResidualConfig(stem=8, widths=(8, 12, 16), blocks=(2, 1, 0), pools=(2, 3, 1)),
     "Transformer": TransformerConfig(width=16, layers=2, heads=2, feed_forward=32),
 }

@@ -8,7 +8,13 @@ from typing import Any
 from encre.errors import ConfigError, nearest
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
+from encre.models.dilated import DilatedConfig
 from encre.models.ensemble import EnsembleConfig
+from encre.models.equivariant import EquivariantConfig
+from encre.models.hybrid import HybridConfig
+from encre.models.language_model import LanguageModelConfig
+from encre.models.longformer import LongformerConfig
+from encre.models.performer import PerformerConfig
 from encre.models.residual import ResidualConfig
 from encre.models.settings import ModelConfig
 from encre.models.transformer import TransformerConfig
@@ -19,7 +25,13 @@ MODELS: dict[str, type[ModelConfig]] = {
     "cnn_lstm": CNNLSTMConfig,
     "transformer": TransformerConfig,
     "ensemble": EnsembleConfig,
+    "language_model": LanguageModelConfig,
     "residual": ResidualConfig,
+    "equivariant": EquivariantConfig,
+    "hybrid": HybridConfig,
+    "dilated": DilatedConfig,
+    "longformer": LongformerConfig,
+    "performer": PerformerConfig,
 }
 
 
