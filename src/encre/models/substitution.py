@@ -108,7 +108,7 @@ def substituted_logits(
         ]
         return np.mean([whole for whole, _ in each], axis=0), np.mean([changed for _, changed in each], axis=0)
     readout = readout_of(model)
-    if readout is None:
+    if readout is None or codes.shape[1] % readout.convolutions.period:
         return naive_substituted_logits(
             model, codes, changes, both_strands=both_strands, precision=precision, progress=progress
         )
@@ -123,7 +123,7 @@ def substituted_logits(
         for first, last, which in _blocks(changes, count, max(1, _BASES // length)):
             block, part = codes[first:last], changes.take(which, first)
             strands = [(block, part)]
-            if both_strands:
+            if both_strands and not model.config.strand_symmetric:
                 strands.append((complement(block)[:, ::-1].copy(), part.reversed(length)))
             for bases, edits in strands:
                 whole, each = _one_strand(engine, bases, edits)
