@@ -34,6 +34,8 @@ class State:
         Best score on valid and the epoch (from 1) that gave it.
     history
         One row an epoch, as in ``history.csv``.
+    start
+        What :func:`encre.train.start.begin_from` took, and from where.
     """
 
     epoch: int = 0
@@ -45,6 +47,7 @@ class State:
     best: float = float("-inf")
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    start: dict[str, Any] | None = None
 
     def advance(self, sequences: int) -> None:
         """One more step of so many sequences is done."""
