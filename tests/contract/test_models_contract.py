@@ -17,8 +17,19 @@ from encre.models.checkpoint import load_model, save_model
 from encre.models.inference import predict_logits
 from encre.models.model import build_model
 from encre.models.registry import MODELS, model_config
+from encre.models.settings import ModelConfig
 from encre.tasks import screen_tasks
+from toy_language_models import tiny_bert
 
+ENCODER = {
+    "stem": 8,
+    "widths": [8],
+    "blocks": [1],
+    "pools": [2],
+    "attention_layers": 1,
+    "heads": 2,
+    "feed_forward": 8,
+}
 #: Smaller than the defaults, so that the contract is quick.
 SMALLER = {
     "ensemble": {
@@ -30,14 +41,24 @@ SMALLER = {
     "cnn": {"channels": [8, 8]},
     "cnn_lstm": {"channels": [8, 8, 8], "lstm": 8},
     "transformer": {"width": 16, "layers": 1, "feed_forward": 16},
+    "equivariant": {"stem": 8, "widths": [8, 12], "blocks": [1, 1], "pools": [2, 1]},
     "residual": {"stem": 8, "widths": [8, 12], "blocks": [1, 1], "pools": [2, 1]},
+    "hybrid": {**ENCODER, "global_tokens": 2},
+    "longformer": {**ENCODER, "window": 3},
+    "performer": {**ENCODER, "random_features": 8},
+    "dilated": {"stem": 8, "widths": [8], "blocks": [1], "pools": [2], "dilated_layers": 2, "gated": 4},
 }
 TASKS = screen_tasks(["brain", "heart"])
 
 
 def small(name: str):
     torch.manual_seed(0)
-    return build_model(model_config({"name": name, **SMALLER.get(name, {})}), tasks=TASKS).eval()
+    return build_model(small_config(name), tasks=TASKS).eval()
+
+
+def small_config(name: str) -> ModelConfig:
+    more = {"folder": tiny_bert()} if name == "language_model" else SMALLER.get(name, {})
+    return model_config({"name": name, **more})
 
 
 def sequences(n: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +87,7 @@ def test_a_model_comes_back_from_its_folder(name: str, tmp_path: Path):
     random_state = torch.get_rng_state()
     loaded = load_model(tmp_path / "run")
     assert torch.equal(torch.get_rng_state(), random_state), "loading must not move the caller's random numbers"
-    assert (loaded.config, loaded.tasks) == (model.config, TASKS)
+    assert (loaded.config, loaded.tasks) == (model.config.inside(tmp_path / "run"), TASKS)
     assert loaded.manifest["sequence"] == {"width": 200}
     assert loaded.calibration == {"temperatures": {}}
     codes, offsets = sequences()
@@ -76,7 +97,7 @@ def test_a_model_comes_back_from_its_folder(name: str, tmp_path: Path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_settings_survive_toml(name: str, tmp_path: Path):
-    config = MODELS[name]()
+    config = small_config(name) if name == "language_model" else MODELS[name]()
     (tmp_path / "model.toml").write_text(config.to_toml())
     assert MODELS[name].from_toml(tmp_path / "model.toml") == config
 

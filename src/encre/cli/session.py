@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 EPILOG = "Before or after the verb: --json, --quiet, --threads N, --device NAME, --seed N (see encre --help)."
 
 #: Variables by which the numeric libraries learn, when they are loaded, how many threads to use.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class BytePairInput(nn.Module):
 
     def forward(self, codes: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Cut and embed."""
-        ids, length = self.cut(codes, extent.length)
+        ids, length = self.cut(codes, extent.length)  # pyright: ignore[reportCallIssue]
         return self.embedding(ids), Extent.of(length, ids.shape[1], codes.device)
 
     @torch.compiler.disable

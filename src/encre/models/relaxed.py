@@ -24,7 +24,7 @@ def has_relaxed(model: EnhancerModel) -> bool:
     """Whether :func:`relaxed_logits` can read the model's input."""
     if isinstance(model, Ensemble):
         return all(has_relaxed(member) for member in model.members)
-    layer = getattr(model.trunk, "input", None)
+    layer: Any = getattr(model.trunk, "input", None)
     return hasattr(layer, "relaxed") and hasattr(model.trunk, "encode") and layer.k <= MAX_RELAXED_K
 
 

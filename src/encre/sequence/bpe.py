@@ -130,7 +130,6 @@ def train_byte_pairs(texts: Iterable[str], *, vocabulary_size: int = 4096) -> By
     """
     package = load_tokenizers()
     made = package.Tokenizer(package.models.BPE(unk_token=UNKNOWN, fuse_unk=True))
-    made.normalizer = package.normalizers.Uppercase()
     trainer = package.trainers.BpeTrainer(
         vocab_size=vocabulary_size, special_tokens=list(SPECIALS), initial_alphabet=list("ACGT"), show_progress=False
     )
