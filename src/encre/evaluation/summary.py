@@ -143,7 +143,7 @@ def _macros(values: Evaluation) -> dict[str, Mapping[str, Metric]]:
 
 
 def best_run(evaluations: Mapping[str, Evaluation], group: str) -> str | None:
-    """The run with the highest macro AUROC (or Pearson correlation) of a group; None where it is undefined for all."""
+    """The run with the highest macro AUROC or Pearson correlation of a group; None where it is undefined for all."""
     metric = skill_metrics(next(iter(evaluations.values())), group)[0]
     scored = {
         name: found["value"]

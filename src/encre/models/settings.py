@@ -82,10 +82,13 @@ class ModelConfig(Config):
     pooling
         How positions become one vector: ``"max"``, ``"mean"`` or ``"attention"``.
     head
-        How the vector becomes logits: a key in :data:`encre.models.heads.HEADS`.
+        How the vector becomes logits: ``"linear"``, ``"exclusive"`` (a softmax over the tasks of a group),
+        ``"hierarchical"`` (tissue given enhancer) or ``"tree"``; see :data:`encre.models.heads.HEADS`.
+    tree
+        For ``head = "tree"``: node -> its tasks and further nodes; empty for the germ layers of the nine tissues.
     link
-        How a regression's prediction leaves its head: ``"identity"``, or ``"log"`` (the exponential of the output: for
-        rates and counts, with ``regression_loss = "poisson"``).
+        How a regression's prediction leaves its head: ``"identity"``, or ``"log"`` (the exponential of the output:
+        for rates and counts, with ``regression_loss = "poisson"``).
     head_dropout
         Share of the vector set to zero before the heads in training.
     signals
@@ -98,7 +101,8 @@ class ModelConfig(Config):
     stride: int = Field(default=1, ge=1, le=1_000_000)
     vocabulary: str | None = None
     pooling: Literal["max", "mean", "attention"] = "max"
-    head: Literal["linear"] = "linear"
+    head: Literal["linear", "exclusive", "hierarchical", "tree"] = "linear"
+    tree: dict[str, list[str]] = Field(default_factory=dict)
     link: Literal["identity", "log"] = "identity"
     head_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     signals: SignalConfig | None = None

@@ -123,6 +123,7 @@ class Training:
         self.optimizer = make_optimizer(self.model, config, loss=self.loss)
         self.precision: Literal["fp32", "bf16"] = choose_precision(config.precision, team.device)
         self.synthetic = (self.train.elements["kind"] != "element").to_numpy()
+        self.positive = sampling.tissue_positives(self.train.targets, dataset.tasks)
         self.steps_per_epoch = len(self._batches(0))
         self.identity = identity(self.model, dataset, config)
         self.state = State(start=start)
@@ -186,7 +187,7 @@ class Training:
         return self.team.from_leader(max(by_steps, by_time))
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
-        rows = sampling.epoch_rows(self.synthetic, self.config, epoch)
+        rows = sampling.epoch_rows(self.synthetic, self.config, epoch, positive=self.positive)
         return sampling.batches(rows, self.train.length, self.config, epoch=epoch)
 
     def _epoch(self, progress: Progress) -> None:

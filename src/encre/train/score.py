@@ -40,7 +40,8 @@ class ValidData(NamedTuple):
 def validate(
     model: EnhancerModel, data: ValidData, loss: MultiTaskLoss, *, config: TrainConfig, team: Team
 ) -> dict[str, Any]:
-    """Loss, macro AUPRC (regression: macro Pearson r) and the score of each task (None where undefined); one strand.
+    """Loss, macro AUPRC (regression: macro Pearson r) and the score of each task (None where undefined), one strand;
+    and what the groups' losses are multiplied by now, where that is learned.
 
     Each process predicts its part of the rows; all return the same numbers.
     """
@@ -66,7 +67,8 @@ def validate(
     for kind in dict.fromkeys(metric.values()):
         scores = [score for name, score in each.items() if metric[name] == kind and score is not None]
         found[f"valid_{kind}"] = float(np.mean(scores)) if scores else None
-    return found | {f"valid_{metric[name]}_{name}": score for name, score in each.items()}
+    found |= {f"valid_{metric[name]}_{name}": score for name, score in each.items()}
+    return found | {f"weight_{name}": weight for name, weight in loss.learned().items()}
 
 
 def task_scores(

@@ -82,15 +82,36 @@ class TrainConfig(Config):
         Shift windows by up to the dataset's flank; of no effect on elements as they are.
     synthetic_per_element
         Synthetic rows (shuffles and the like) drawn for each real row, afresh in every epoch.
+    sampling
+        ``"shuffled"`` (every row once), or ``"tissue_balanced"``: of the rows that are positive for a multi-label
+        task, as many are drawn as there are, each task's positives about equally often (:mod:`encre.train.sampling`).
     loss
-        Of binary and multi-label tasks: a key in :data:`encre.train.losses.LOSSES`.
+        Of binary and multi-label tasks: ``"cross_entropy"``, ``"focal"``, ``"asymmetric"``, ``"logit_adjusted"`` or
+        ``"softmax"`` (with ``[model] head = "exclusive"``); see :mod:`encre.train.losses`.
     regression_loss
-        Of regression tasks: ``"huber"``, ``"mse"`` or ``"poisson"`` (with ``[model] link = "log"``).
+        Of regression tasks: ``"huber"``, ``"mse"``, ``"poisson"`` (with ``[model] link = "log"``) or ``"ranking"``.
+    focal_gamma
+        Of the focal loss: how little counts what is called well already; 0 is cross-entropy.
+    asymmetric_positive, asymmetric_negative, asymmetric_margin
+        Of the asymmetric loss: the same for positives and for negatives, and the probability below which a negative
+        does not count at all.
+    adjustment
+        Of the logit adjustment: how much of the log odds of the positives in train is added.
+    label_smoothing
+        Share of each 0 and 1 that is spread over both classes.
+    balance
+        How the task groups' losses are summed: ``"fixed"`` (by ``group_weights``), ``"uncertainty"`` or
+        ``"gradnorm"`` (by weights that are learned, beside ``group_weights``); :mod:`encre.train.losses.balance`.
+    gradnorm_alpha
+        Of GradNorm: how much harder a group is let pull whose loss falls more slowly.
     group_weights
         Weight of each task group's loss; 1 where nothing is said.
     class_weights
         ``"balanced"``: classes of a binary task weigh the same in sum, positives of a multi-label task weigh
-        negatives / positives, as counted in train. ``"none"``: every row weighs the same.
+        negatives / positives, as counted in train. ``"effective_number"``: each class by one over its effective
+        number. ``"none"``: every row weighs the same.
+    effective_beta
+        Of ``"effective_number"``: 0 weighs all alike, 1 by one over the number of rows.
     tissue_loss_on
         ``"enhancers"``: multi-label tasks learn only from rows whose binary task is positive. ``"all"``.
     logs
@@ -108,7 +129,10 @@ class TrainConfig(Config):
     augment
         Random edits of the training sequences, ``[train.augment]``: see :class:`AugmentConfig`.
     start
-        A run folder whose weights the training begins with, where name and shape agree.
+        A run folder, or one of `encre pretrain`, whose weights the training begins with where name and shape agree
+        (:mod:`encre.train.start`).
+    frozen_epochs
+        First epochs in which the trunk's weights stay and the rest alone learns.
     teacher
         A run folder, such as an ensemble, whose predictions for the training rows soften the targets
         (:mod:`encre.train.distillation`); evaluate it first, so that it gives calibrated probabilities.
@@ -134,10 +158,20 @@ class TrainConfig(Config):
     reverse_complement: bool = True
     jitter: bool = True
     synthetic_per_element: float = Field(default=1.0, ge=0)
-    loss: Literal["cross_entropy"] = "cross_entropy"
-    regression_loss: Literal["huber", "mse", "poisson"] = "huber"
+    sampling: Literal["shuffled", "tissue_balanced"] = "shuffled"
+    loss: Literal["cross_entropy", "focal", "asymmetric", "logit_adjusted", "softmax"] = "cross_entropy"
+    regression_loss: Literal["huber", "mse", "poisson", "ranking"] = "huber"
+    focal_gamma: float = Field(default=2.0, ge=0, le=10)
+    asymmetric_positive: float = Field(default=0.0, ge=0, le=10)
+    asymmetric_negative: float = Field(default=4.0, ge=0, le=10)
+    asymmetric_margin: float = Field(default=0.05, ge=0, lt=1)
+    adjustment: float = Field(default=1.0, ge=0, le=10)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    balance: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    gradnorm_alpha: float = Field(default=1.5, ge=0, le=10)
     group_weights: dict[str, float] = Field(default_factory=dict)
-    class_weights: Literal["balanced", "none"] = "balanced"
+    class_weights: Literal["balanced", "none", "effective_number"] = "balanced"
+    effective_beta: float = Field(default=0.9999, ge=0, lt=1)
     tissue_loss_on: Literal["all", "enhancers"] = "all"
     logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
     checkpoint_every: int = Field(default=0, ge=0)
@@ -146,6 +180,7 @@ class TrainConfig(Config):
     swa_share: float = Field(default=0.25, gt=0, le=1)
     augment: AugmentConfig = AugmentConfig()
     start: str | None = None
+    frozen_epochs: int = Field(default=0, ge=0)
     teacher: str | None = None
     teacher_weight: float = Field(default=0.5, ge=0, le=1)
     teacher_fills: bool = False

@@ -90,6 +90,8 @@ class EntryLoss(nn.Module):
     link: str | None = None
     #: What ``head`` of the model must be; None for any.
     head: str | None = None
+    #: A target that says nothing: what label smoothing moves targets to.
+    chance: float = 0.5
 
     def __init__(self, facts: GroupFacts, config: TrainConfig) -> None:
         super().__init__()

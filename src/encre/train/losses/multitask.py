@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from encre.errors import ConfigError, nearest
+from encre.models.heads import LinearHeads
 from encre.models.layers import sum_over_processes
 from encre.models.model import EnhancerModel
 from encre.tasks import TaskSet
+from encre.train.losses.balance import BALANCES, Balance
 from encre.train.losses.base import EntryLoss, GroupFacts, group_facts
 from encre.train.losses.registry import LOSSES, REGRESSION_LOSSES
 from encre.train.losses.weights import class_weights
@@ -21,10 +23,9 @@ from encre.train.settings import TrainConfig
 
 @dataclass(frozen=True)
 class GroupLoss:
-    """One task group: what is known of it, its weight, the loss of its entries, the weights of both classes (k,)."""
+    """One task group: what is known of it, the loss of its entries, the weights of both classes (k,)."""
 
     facts: GroupFacts
-    weight: float
     entries: EntryLoss
     negative: Tensor
     positive: Tensor
@@ -39,13 +40,20 @@ class MultiTaskLoss(nn.Module):
     ----------
     groups
         From :func:`make_loss`.
+    balance
+        How the groups' losses are summed.
     gate
         Position of the binary task whose positives alone teach the multi-label tasks; None: all rows do.
+    smoothing
+        Share of the targets of classes that is spread over both of them.
     """
 
-    def __init__(self, groups: list[GroupLoss], *, gate: int | None = None) -> None:
+    def __init__(
+        self, groups: list[GroupLoss], balance: Balance, *, gate: int | None = None, smoothing: float = 0.0
+    ) -> None:
         super().__init__()
-        self.groups, self.gate = groups, gate
+        self.groups, self.balance, self.gate, self.smoothing = groups, balance, gate, smoothing
+        self._heads: list[LinearHeads] = []  # a list, so that they do not become a part of the loss
         self.entries = nn.ModuleList(group.entries for group in groups)
         for at, group in enumerate(groups):
             self.register_buffer(f"negative{at}", group.negative, persistent=False)
@@ -73,6 +81,8 @@ class MultiTaskLoss(nn.Module):
             at = list(group.facts.columns)
             mean[at], deviation[at] = group.facts.mean, group.facts.deviation
         model.heads.set_units(mean, deviation)
+        model.heads.watched = self.balance.asks_for_shared
+        self._heads = [model.heads]
 
     def forward(self, logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """This process's share of the global batch's loss: the shares of all processes add up to it.
@@ -86,16 +96,30 @@ class MultiTaskLoss(nn.Module):
         """
         mask = gated(mask, targets, [group.facts for group in self.groups], self.gate)
         counts = sum_over_processes(torch.stack([mask[:, g.facts.columns].sum() for g in self.groups]).float())
-        total = logits.new_zeros(())
+        shares = []
         for at, (group, count) in enumerate(zip(self.groups, counts, strict=True)):
             columns = group.facts.columns
             real = mask[:, columns]
             target = torch.where(real, targets[:, columns], 0.0)
             positive, negative = getattr(self, f"positive{at}"), getattr(self, f"negative{at}")
             weight = torch.where(target > 0.5, positive, negative) * real
+            if self.smoothing and group.facts.kind != "regression":
+                target = target + self.smoothing * (group.entries.chance - target)
             losses = group.entries(logits[:, columns].float(), target, real)
-            total = total + group.weight * (losses * weight).sum() / count.clamp(min=1)
-        return total
+            shares.append((losses * weight).sum() / count.clamp(min=1))
+        return self.balance(torch.stack(shares), counts, self._shared(logits))
+
+    def learned(self) -> dict[str, float]:
+        """Group -> what its loss is multiplied by now, where that is learned."""
+        return self.balance.learned()
+
+    def _shared(self, logits: Tensor) -> Tensor | None:
+        """What the heads read to give these logits, in a training step of a balance that asks for it."""
+        if not (self.balance.asks_for_shared and logits.requires_grad):
+            return None
+        heads = self._heads[0]
+        shared, heads.seen = heads.seen, None
+        return shared if shared is not None and shared.requires_grad else None  # none while the trunk is frozen
 
 
 def gated(mask: Tensor, targets: Tensor, groups: Sequence[GroupFacts], gate: int | None) -> Tensor:
@@ -118,27 +142,34 @@ def make_loss(tasks: TaskSet, config: TrainConfig, *, targets: np.ndarray, mask:
     tasks
         What is predicted.
     config
-        ``loss``, ``regression_loss``, ``group_weights``, ``class_weights``, ``tissue_loss_on``.
+        The settings from ``loss`` to ``tissue_loss_on``.
     targets, mask
         Of the train split, (N, K).
 
     Raises
     ------
     ConfigError
-        For a weight of an unknown group, ``tissue_loss_on = "enhancers"`` without a binary task, or a loss that the
-        targets are not for.
+        For a weight of an unknown group, ``tissue_loss_on = "enhancers"`` without a binary task, a loss that the
+        targets are not for, or GradNorm on a compiled model.
     """
     for name in config.group_weights:
         if name not in tasks.groups:
             raise ConfigError(
                 f"[train] group_weights names no task group: '{name}'", remedy=nearest(name, tasks.groups)
             )
+    if config.balance == "gradnorm" and config.compile:
+        raise ConfigError(
+            "GradNorm looks into the model, which it cannot do once that is compiled",
+            where="[train]",
+            remedy='Set compile = false, or balance = "uncertainty".',
+        )
     gate = _gate(tasks) if config.tissue_loss_on == "enhancers" else None
     facts = group_facts(tasks, targets=targets, mask=mask)
     if gate is not None:
         mask = gated(torch.from_numpy(mask), torch.from_numpy(targets), facts, gate).numpy()
         facts = group_facts(tasks, targets=targets, mask=mask)
-    return MultiTaskLoss([_group(group, config) for group in facts], gate=gate)
+    groups = [_group(group, config) for group in facts]
+    return MultiTaskLoss(groups, BALANCES[config.balance](facts, config), gate=gate, smoothing=config.label_smoothing)
 
 
 def _gate(tasks: TaskSet) -> int:
@@ -150,6 +181,4 @@ def _gate(tasks: TaskSet) -> int:
 
 def _group(facts: GroupFacts, config: TrainConfig) -> GroupLoss:
     kind = REGRESSION_LOSSES[config.regression_loss] if facts.kind == "regression" else LOSSES[config.loss]
-    negative, positive = class_weights(facts, config.class_weights)
-    weight = config.group_weights.get(facts.name, 1.0)
-    return GroupLoss(facts, weight, kind(facts, config), negative, positive)
+    return GroupLoss(facts, kind(facts, config), *class_weights(facts, config))
