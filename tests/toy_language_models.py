@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -44,7 +46,9 @@ def write_esm(folder: Path) -> Path:
 @cache
 def tiny_bert() -> str:
     """One folder of :func:`write_bert` for the whole process."""
-    return str(write_bert(Path(tempfile.mkdtemp(prefix="encre-bert-"))))
+    folder = Path(tempfile.mkdtemp(prefix="encre-bert-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(write_bert(folder))
 
 
 def _small(*, positions: int) -> dict[str, int]:

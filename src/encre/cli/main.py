@@ -26,6 +26,7 @@ from encre.cli import (
     predict_verbs,
     scan_verbs,
     search_verbs,
+    tokenizer_verbs,
     train_verbs,
     tune_verbs,
     variant_verbs,
@@ -49,6 +50,7 @@ look_verbs.add_first_to(app)
 data_verbs.add_to(app)
 fetch_verbs.add_to(data_verbs.data)
 search_verbs.add_to(data_verbs.data)
+tokenizer_verbs.add_to(data_verbs.data)
 train_verbs.add_to(app)
 ensemble_verbs.add_to(app)
 tune_verbs.add_to(app)

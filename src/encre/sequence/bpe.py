@@ -15,6 +15,11 @@ from encre.sequence.alphabet import decode
 from encre.sequence.vocabulary import PADDING, SPECIALS, UNKNOWN
 
 
+#: Bases of the pieces that byte pairs are learned from, and so the most that a token can have. Pieces of 512 take twice
+#: the time.
+PIECE = 128
+
+
 @dataclass(frozen=True)
 class BytePairs:
     """A tokenizer of Hugging Face `tokenizers`; how many tokens a sequence has depends on its bases.
@@ -119,7 +124,7 @@ def train_byte_pairs(texts: Iterable[str], *, vocabulary_size: int = 4096) -> By
     Parameters
     ----------
     texts
-        Sequences; they are cut at N, which no token holds.
+        Sequences; they are cut at N, which no token holds, and into pieces of :data:`PIECE` bases.
     vocabulary_size
         Tokens, the five specials and the four bases among them.
 
@@ -146,9 +151,21 @@ def train_byte_pairs(texts: Iterable[str], *, vocabulary_size: int = 4096) -> By
     return BytePairs(made.to_str(pretty=True) + "\n")
 
 
+def describe_byte_pairs(made: BytePairs, texts: Sequence[str]) -> dict[str, Any]:
+    """Tokens, bases of the longest, and bases a token in these texts."""
+    count = sum(map(len, made.encode(texts)))
+    return {
+        "tokens": made.vocabulary_size,
+        "longest": made.longest_word,
+        "bases": sum(map(len, texts)),
+        "bases_a_token": sum(map(len, texts)) / count,
+    }
+
+
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
-        yield from text.upper().replace("N", " ").split()
+        for run in text.upper().replace("N", " ").split():
+            yield from (run[at : at + PIECE] for at in range(0, len(run), PIECE))
 
 
 def load_tokenizers() -> Any:
