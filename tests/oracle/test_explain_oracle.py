@@ -17,7 +17,9 @@ from encre.interpret.settings import AttributionSettings, possible_methods
 from encre.interpret.twin import has_twin, make_twin, special_vectors
 from encre.models.cnn import CNNConfig
 from encre.models.cnn_lstm import CNNLSTMConfig
+from encre.models.equivariant import EquivariantConfig
 from encre.models.model import EnhancerModel, build_model
+from encre.models.residual import ResidualConfig
 from encre.models.settings import ModelConfig
 from encre.models.transformer import TransformerConfig
 from encre.predict.predictor import Predictor
@@ -35,7 +37,10 @@ CNNS = {
     "norm mean": CNNConfig(input="one_hot", norm="batch", pooling="mean", **SMALL),
     "attention": CNNConfig(input="one_hot", pooling="attention", **SMALL),
     "k=3": CNNConfig(k=3, embedding=5, **SMALL),
+    "canonical k=3": CNNConfig(input="canonical_kmer", k=3, embedding=5, **SMALL),
     "k=4 norm attention": CNNConfig(k=4, embedding=5, norm="batch", pooling="attention", **SMALL),
+    "residual": ResidualConfig(stem=6, stem_kernel=5, widths=(6, 8), blocks=(1, 1), pools=(3, 1)),
+    "equivariant": EquivariantConfig(stem=6, stem_kernel=5, widths=(6, 8), blocks=(1, 1), pools=(3, 1)),
     "k=1 mean": CNNConfig(k=1, embedding=5, pooling="mean", **SMALL),
 }
 OTHERS: dict[str, ModelConfig] = {

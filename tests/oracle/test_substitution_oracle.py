@@ -48,6 +48,9 @@ CONFIGS: dict[str, ModelConfig] = {
     ),
     "equivariant": EquivariantConfig(stem=8, widths=(8, 12, 16), blocks=(2, 1, 1), pools=(2, 3, 1)),
     "residual": ResidualConfig(stem=8, widths=(8, 12, 16), blocks=(2, 1, 0), pools=(2, 3, 1)),
+    "canonical k-mers": CNNConfig(input="canonical_kmer", k=4, channels=(8, 12), pools=(2, 1)),
+    "strided k-mers": CNNConfig(k=4, stride=3, channels=(8, 12), pools=(2, 1)),
+    "CNN+LSTM on strided k-mers": CNNLSTMConfig(stride=2, channels=(8, 8), kernel_sizes=(5, 5), pools=(1, 2), lstm=8),
     "Transformer": TransformerConfig(width=16, layers=2, heads=2, feed_forward=32),
 }
 

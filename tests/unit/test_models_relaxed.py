@@ -21,6 +21,8 @@ CONFIGS = {
     "cnn one-hot": CNNConfig(input="one_hot", **SMALL),
     "cnn k=3": CNNConfig(k=3, embedding=5, **SMALL),
     "cnn k=4 norm": CNNConfig(k=4, embedding=5, norm="batch", dropout=0.1, pooling="attention", **SMALL),
+    "cnn canonical k=4": CNNConfig(input="canonical_kmer", k=4, embedding=5, **SMALL),
+    "cnn k=3 stride 2": CNNConfig(k=3, stride=2, embedding=5, **SMALL),
     "cnn_lstm one-hot": CNNLSTMConfig(input="one_hot", lstm=4, **SMALL),
     "transformer k=3": TransformerConfig(width=8, heads=2, layers=1, feed_forward=8, positions=40),
     "transformer k=2 stride 2": TransformerConfig(width=8, heads=2, layers=1, feed_forward=8, k=2, stride=2),

@@ -19,7 +19,7 @@ def tokenizer(
     context: typer.Context,
     source: Annotated[
         Path,
-        typer.Argument(metavar="SOURCE", help="A genome (FASTA, 2bit), a dataset folder, or a BED with --genome."),
+        typer.Argument(metavar="SOURCE", help="A genome (FASTA, 2bit), a dataset folder, a BED with --genome."),
     ],
     *,
     out: Annotated[Path, typer.Option(metavar="JSON", help="The tokenizer.json to write.")],

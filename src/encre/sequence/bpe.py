@@ -14,9 +14,8 @@ from encre.errors import ConfigError, FormatError, MissingExtraError
 from encre.sequence.alphabet import decode
 from encre.sequence.vocabulary import PADDING, SPECIALS, UNKNOWN
 
-
-#: Bases of the pieces that byte pairs are learned from, and so the most that a token can have. Pieces of 512 take twice
-#: the time.
+#: Bases of the pieces that byte pairs are learned from, and so the most that a token can have: pieces of 512 take
+#: twice the time.
 PIECE = 128
 
 
