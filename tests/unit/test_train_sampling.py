@@ -54,6 +54,31 @@ def test_buckets_leave_little_padding():
     assert padded / length.sum() < 1.08
 
 
+def test_tissue_balanced_rows_show_each_tissue_about_equally_often():
+    """Positives of 200, 40 and 10 rows among 1,000; shuffles and rows without a tissue stay as they are."""
+    n = 1000
+    targets = np.zeros((n, 4), np.float32)
+    targets[:500, 0] = 1
+    for k, (first, last) in enumerate([(0, 200), (200, 240), (240, 250)], start=1):
+        targets[first:last, k] = 1
+    targets[250:300, 1:] = np.nan
+    positive = sampling.tissue_positives(targets, screen_tasks(["brain", "heart", "skin"]))
+    synthetic = np.arange(n) >= 900
+    config = TrainConfig(sampling="tissue_balanced")
+    drawn = sampling.epoch_rows(synthetic, config, 0, positive=positive)
+    assert len(drawn) == n, "an epoch is as long as before"
+    seen = np.bincount(drawn, minlength=n)
+    assert [int(seen[positive[:, t]].sum()) for t in range(3)] == [83, 84, 83]
+    assert (seen[240:250] >= 8).all(), "no positive of a rare tissue is left out"
+    assert np.ptp(seen[240:250]) <= 1
+    assert (seen[250:900] == 1).all()
+    for other in (TrainConfig(sampling="tissue_balanced", batch_size=3), config):
+        np.testing.assert_array_equal(sampling.epoch_rows(synthetic, other, 0, positive=positive), drawn)
+    assert not np.array_equal(sampling.epoch_rows(synthetic, config, 1, positive=positive), drawn)
+    none = sampling.epoch_rows(synthetic, config, 0, positive=positive[:, :0])
+    np.testing.assert_array_equal(np.sort(none), np.arange(n))
+
+
 def test_synthetic_rows_are_drawn_afresh_in_their_share():
     synthetic = np.arange(300) >= 100
     config = TrainConfig(synthetic_per_element=0.5)

@@ -60,7 +60,8 @@ def validate(
     logits = team.sum(logits)
     targets, mask = torch.from_numpy(data.targets), torch.from_numpy(data.mask & team.leads)  # each row is told once
     device = team.device
-    value = team.sum(loss(logits.to(device), targets.to(device), mask.to(device)))
+    with torch.no_grad():
+        value = team.sum(loss(logits.to(device), targets.to(device), mask.to(device)))
     each = task_scores(logits.numpy(), data.targets, data.mask, tasks=model.tasks)
     metric = {task.name: "pearson" if task.kind == "regression" else "auprc" for task in model.tasks}
     found: dict[str, Any] = {"valid_loss": float(value)}
