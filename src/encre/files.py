@@ -233,7 +233,14 @@ def read_manifest(folder: str | Path, *, kind: str, version: int) -> dict[str, A
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(found, dict) or found.get("kind") != kind:
         kind_found = found.get("kind") if isinstance(found, dict) else None
-        raise FolderError(f"this is not a {kind} folder", where=folder, got=str(kind_found or "a foreign manifest"))
+        raise FolderError(
+            f"this is not a {kind} folder",
+            where=folder,
+            got=str(kind_found or "a foreign manifest"),
+            remedy="It has no heads yet: begin from it with `encre train … --set train.start=FOLDER`."
+            if kind_found == "pretrained"
+            else "",
+        )
     if found.get("version") != version:
         verb = "encre data build" if kind == "dataset" else "encre train"
         raise FolderError(

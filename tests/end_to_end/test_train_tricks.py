@@ -194,7 +194,7 @@ def test_a_training_begins_where_another_ended_and_says_so(first: Path, dataset:
 def test_sequences_that_the_start_was_trained_on_are_counted_and_heads_of_other_tasks_stay_fresh(
     first: Path, tmp_path: Path
 ):
-    """Eleven training sequences of the first dataset stand in the second's test and valid, one of them turned round."""
+    """Eleven training sequences of the first dataset stand in the second's test and valid, one turned round."""
     known, other = texts(), texts(seed=1)
     swap = str.maketrans("ACGT", "TGCA")
     learnt = [text for row, text in enumerate(known) if row // 2 % 4 < 2]

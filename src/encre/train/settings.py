@@ -186,8 +186,56 @@ class TrainConfig(Config):
     teacher_fills: bool = False
 
 
+class PretrainConfig(Config):
+    """How a model's trunk is pretrained on masked bases, ``[pretrain]`` (:mod:`encre.train.pretraining`).
+
+    Parameters
+    ----------
+    seed
+        As in :class:`TrainConfig`.
+    steps
+        Batches to learn from.
+    max_minutes
+        Stop after so long, and let the learning rate follow the time where it is ahead. None: steps alone decide.
+    batch_size
+        Windows of a step, over all processes together.
+    learning_rate, weight_decay, warmup, clip, precision, device
+        As in :class:`TrainConfig`.
+    window
+        Bases of a window of the genome; a dataset's rows are as long as they are.
+    masked
+        Share of the bases that are hidden and asked for.
+    span
+        Bases that are hidden together: one alone is all but told by its neighbours.
+    valid_every, valid_windows
+        Steps between two looks at the held-out windows, and how many those are.
+    valid, test
+        Chromosomes of a genome to be judged on, and to leave unread; where a dataset is given, those of its valid
+        and test rows instead.
+    """
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    steps: int = Field(default=10_000, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=64, ge=1, le=1_000_000)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    weight_decay: float = Field(default=0.01, ge=0, le=10)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    clip: float = Field(default=1.0, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    window: int = Field(default=512, ge=16, le=1_000_000)
+    masked: float = Field(default=0.15, gt=0, lt=1)
+    span: int = Field(default=6, ge=1, le=1000)
+    valid_every: int = Field(default=500, ge=1)
+    valid_windows: int = Field(default=1024, ge=1)
+    valid: tuple[str, ...] = ("chr6", "chr21")
+    test: tuple[str, ...] = ("chr5", "chr10", "chr14", "chr18", "chr20", "chr22")
+
+
 class RunConfig(Config):
-    """A training file: ``[model]`` (``name`` chooses the architecture) and ``[train]``."""
+    """A training file: ``[model]`` (``name`` chooses the architecture), ``[train]``, and ``[pretrain]`` beside it."""
 
     model: dict[str, Any]
     train: TrainConfig = TrainConfig()
+    pretrain: PretrainConfig = PretrainConfig()
