@@ -89,7 +89,7 @@ def test_gradients_and_mutagenesis_explain_the_mean(joined: Path):
         whole = attribute(load(joined), text, method=method).hypothetical[0]
         parts = [attribute(load(joined.parent / f"run{i}"), text, method=method).hypothetical[0] for i in range(3)]
         np.testing.assert_allclose(whole, np.mean(parts, axis=0), atol=1e-4)
-    with pytest.raises(ConfigError, match="transformer, 3-mer"):
+    with pytest.raises(ConfigError, match="transformer on 3-mers"):
         attribute(load(joined), text, method="deeplift")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,6 +66,9 @@ def evaluate(
     *,
     data: DataFolder = None,
     split: Annotated[str, typer.Option(help="Split to judge on: test or valid.")] = "test",
+    calibration: Annotated[
+        str, typer.Option(help="Of probabilities: temperature, isotonic, or auto (the better one a task, on valid).")
+    ] = "temperature",
 ) -> None:
     """Judge runs beside the baselines, with intervals.
 
@@ -77,7 +80,11 @@ def evaluate(
     from encre.train.assess import evaluate as judge
 
     session = session_of(context)
-    chosen = {"seed": session.seed or 0, "device": session.device or "auto"}
+    chosen: dict[str, Any] = {
+        "seed": session.seed or 0,
+        "device": session.device or "auto",
+        "calibration": calibration,
+    }
     found = judge(runs, data=data, split=split, progress=session.progress, **chosen)
     results = found if isinstance(found, list) else [found]
     for run in runs:

@@ -1,30 +1,38 @@
 """From logit to probability and to a call: temperature, bias and threshold of each task, from valid only.
 
 ``probability = sigmoid(logit / temperature + bias)``. The temperature is that of Guo et al. 2017; the bias
-undoes the shift that class weights and positive weights put on a model's prior. Such a probability holds where
-positives are as common as in valid; for another base rate the log odds shift by the difference of the two priors'
-log odds (Elkan 2001; Saerens et al. 2002).
+undoes the shift that class weights and positive weights put on a model's prior. Where it was asked for, isotonic
+steps (:mod:`encre.evaluation.isotonic`) take their place. Such a probability holds where positives are as common as
+in valid; for another base rate the log odds shift by the difference of the two priors' log odds (Elkan 2001; Saerens
+et al. 2002).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import polars as pl
 
 from encre.errors import ConfigError, FormatError, nearest
 from encre.evaluation.background import LEAST_ROWS, Background, quantiles_of
+from encre.evaluation.blocks import make_resamples
 from encre.evaluation.bootstrap import one_sided
+from encre.evaluation.conformal import Conformal
+from encre.evaluation.isotonic import Steps, fit_isotonic
 from encre.evaluation.table import read_scores
 from encre.evaluation.thresholds import best_threshold
 from encre.files import read_json, write_json
 from encre.tasks import TaskSet
 
 _SLOPES = (0.01, 20.0)
+_FOLDS = 5
+
+Method = Literal["temperature", "isotonic", "auto"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 BaseRate = float | Mapping[str, float]
 """Share of positives where the model is used: one for all tasks, or by task name."""
@@ -48,6 +56,12 @@ class Calibration:
         Share of positives among the measured rows of valid; empty in files of an older encre.
     background
         What percentiles are taken against; None in files of an older encre.
+    method
+        What was asked for: one of :data:`METHODS`.
+    isotonic
+        Steps of the tasks that have them; the others have temperature and bias.
+    conformal
+        Cutoffs of prediction sets; None in files of an older encre.
     """
 
     temperatures: dict[str, float]
@@ -58,6 +72,9 @@ class Calibration:
     fitted_on: str = "valid"
     prevalence: dict[str, float] = field(default_factory=dict)
     background: Background | None = None
+    method: Method = "temperature"
+    isotonic: dict[str, Steps] = field(default_factory=dict)
+    conformal: Conformal | None = None
 
     def probabilities(
         self, logits: np.ndarray, names: Sequence[str], *, base_rate: BaseRate | None = None
@@ -81,7 +98,12 @@ class Calibration:
                 raise ConfigError(f"no calibration for task '{name}'", remedy=nearest(name, self.temperatures))
         slope = 1 / np.array([self.temperatures[name] for name in names])
         bias = np.array([self.biases.get(name, 0.0) for name in names])
-        return sigmoid(np.asarray(logits, np.float64) * slope + bias + self._prior_shift(names, base_rate))
+        logits = np.asarray(logits, np.float64)
+        log_odds = logits * slope + bias
+        for k, name in enumerate(names):
+            if name in self.isotonic:
+                log_odds[:, k] = self.isotonic[name].log_odds(logits[:, k])
+        return sigmoid(log_odds + self._prior_shift(names, base_rate))
 
     def _prior_shift(self, names: Sequence[str], base_rate: BaseRate | None) -> np.ndarray:
         """What a base rate adds to the log odds of each task (K,)."""
@@ -120,6 +142,9 @@ class Calibration:
             "reasons": self.reasons,
             "prevalence": self.prevalence,
             "background": self.background.to_dict() if self.background else None,
+            "method": self.method,
+            "isotonic": {name: asdict(steps) for name, steps in self.isotonic.items()},
+            "conformal": self.conformal.to_dict() if self.conformal else None,
         }
 
     @classmethod
@@ -127,8 +152,14 @@ class Calibration:
         """Read back what :meth:`to_dict` wrote; a damaged one is a :class:`FormatError`."""
         try:
             found = cls(**values)
-            background = values.get("background")
-            return replace(found, background=Background.from_dict(background, where=where) if background else None)
+            background, conformal = values.get("background"), values.get("conformal")
+            isotonic: dict[str, Any] = values.get("isotonic", {})
+            return replace(
+                found,
+                background=Background.from_dict(background, where=where) if background else None,
+                isotonic={name: Steps.from_dict(steps, where=where) for name, steps in isotonic.items()},
+                conformal=Conformal.from_dict(conformal, where=where) if conformal else None,
+            )
         except TypeError as error:
             raise FormatError(f"not a calibration ({error})", where=where, remedy="Run `encre evaluate`.") from error
 
@@ -142,8 +173,8 @@ class Calibration:
         return cls.from_dict(read_json(path), where=path)
 
 
-def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
-    """Fit temperature, bias and MCC threshold of every task on the valid split, and take its background.
+def fit_calibration(valid: pl.DataFrame, tasks: TaskSet, *, method: Method | str = "temperature") -> Calibration:
+    """Fit calibration and MCC threshold of every task on the valid split; take its background and conformal cutoffs.
 
     Parameters
     ----------
@@ -151,10 +182,21 @@ def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
         A prediction table; unmeasured targets are NaN. Regression tasks are left as they are.
     tasks
         The tasks.
+    method
+        ``"temperature"`` (and bias), ``"isotonic"``, or ``"auto"``: isotonic for the tasks where that is better by
+        more than its standard error, by the log loss of five folds of valid that share no block.
+
+    Raises
+    ------
+    ConfigError
+        For another method.
     """
+    if method not in METHODS:
+        raise ConfigError(f"there is no calibration '{method}'", remedy=nearest(method, METHODS))
     scored = read_scores(valid, tasks)
-    background = Background({}, {})
-    result = Calibration({}, {}, background=background)
+    background, conformal = Background({}, {}), Conformal()
+    result = Calibration({}, {}, background=background, method=cast("Method", method), conformal=conformal)
+    folds = make_resamples(valid, resamples=0).codes if method == "auto" else np.zeros(len(valid), np.int64)
     for k, task in enumerate(tasks):
         measured = np.isfinite(scored.targets[:, k])
         targets, logits = scored.targets[measured, k], scored.logits[measured, k]
@@ -164,16 +206,49 @@ def fit_calibration(valid: pl.DataFrame, tasks: TaskSet) -> Calibration:
             result.reasons[task.name] = reason
         else:
             temperature, bias = fit_temperature(targets, logits)
-            threshold = best_threshold(targets, sigmoid(logits / temperature + bias))
+            log_odds = logits / temperature + bias
+            if method == "isotonic" or (method == "auto" and isotonic_is_better(targets, logits, folds[measured])):
+                result.isotonic[task.name] = fit_isotonic(targets, logits)
+                log_odds = result.isotonic[task.name].log_odds(logits)
+            threshold = best_threshold(targets, sigmoid(log_odds))
             result.prevalence[task.name] = float(targets.mean())
         result.temperatures[task.name], result.biases[task.name] = temperature, bias
         result.thresholds[task.name] = threshold
+        if task.kind == "regression" or not reason:
+            conformal.fit(task.name, task.kind, targets=targets, logits=logits)
         result.n[task.name] = int(measured.sum())
         against = logits if task.kind == "regression" else logits[targets == 0]
         background.rows[task.name] = len(against)
         if len(against) >= LEAST_ROWS:
             background.quantiles[task.name] = quantiles_of(against)
     return result
+
+
+def isotonic_is_better(targets: np.ndarray, logits: np.ndarray, blocks: np.ndarray) -> bool:
+    """Whether isotonic steps have a lower log loss than temperature and bias on rows that they were not fitted on.
+
+    By more than the standard error over five folds of blocks (N,): where nothing speaks for them, the order of all
+    logits is better kept. False with fewer than five blocks, or where a fold lacks a class.
+    """
+    blocks = np.unique(blocks, return_inverse=True)[1]
+    gains = []
+    for fold in range(_FOLDS):
+        out = blocks % _FOLDS == fold
+        if any(one_sided(targets[rows]) for rows in (out, ~out)):
+            return False
+        temperature, bias = fit_temperature(targets[~out], logits[~out])
+        steps = fit_isotonic(targets[~out], logits[~out])
+        losses = [
+            log_loss(targets[out], log_odds)
+            for log_odds in (logits[out] / temperature + bias, steps.log_odds(logits[out]))
+        ]
+        gains.append(losses[0] - losses[1])
+    return float(np.mean(gains)) > float(np.std(gains, ddof=1)) / _FOLDS**0.5
+
+
+def log_loss(targets: np.ndarray, log_odds: np.ndarray) -> float:
+    """Mean negative log likelihood of targets (N,) 0 or 1."""
+    return float(np.mean(np.logaddexp(0, log_odds) - targets * log_odds))
 
 
 def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> tuple[float, float]:

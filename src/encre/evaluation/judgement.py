@@ -1,6 +1,6 @@
 """Judge one prediction table: every task, every group (macro and micro), all rows and enhancers only.
 
-valid table -> calibration (temperature, bias, threshold)
+valid table -> calibration (temperature and bias or isotonic steps, threshold, conformal cutoffs)
 test table + calibration -> metrics with block-bootstrap intervals -> plain values for evaluation.json
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from encre.evaluation import bootstrap
+from encre.evaluation import bootstrap, conformal
 from encre.evaluation.blocks import Resamples, make_resamples
 from encre.evaluation.bootstrap import Estimate, describe, mean_estimate
-from encre.evaluation.calibration import Calibration, fit_calibration
+from encre.evaluation.calibration import Calibration, Method, fit_calibration
 from encre.evaluation.table import anchor_task, read_scores, rows_of
 from encre.tasks import TaskSet
 
@@ -70,6 +70,7 @@ def evaluate_table(
     *,
     seed: int = 0,
     resamples: int = 1000,
+    calibration: Method = "temperature",
 ) -> dict[str, Any]:
     """Metrics of a test table, with everything that is chosen chosen on the valid table.
 
@@ -81,15 +82,17 @@ def evaluate_table(
         The tasks, in K order.
     seed, resamples
         Of the block bootstrap.
+    calibration
+        As in :func:`encre.evaluation.calibration.fit_calibration`.
 
     Returns
     -------
     dict
-        ``rows``, ``blocks``, ``tasks`` (name -> n, positives, prevalence, metrics, on_enhancers),
+        ``rows``, ``blocks``, ``tasks`` (name -> n, positives, prevalence, metrics, conformal, on_enhancers),
         ``groups`` (name -> tasks, macro, micro, on_enhancers) and ``against`` (the enhancer task against
         each other class). A metric is ``{"value", "low", "high"}`` or ``{"value": None, "reason"}``.
     """
-    return judge(valid, test, tasks, seed=seed, resamples=resamples).values
+    return judge(valid, test, tasks, seed=seed, resamples=resamples, calibration=calibration).values
 
 
 def judge(
@@ -99,18 +102,18 @@ def judge(
     *,
     seed: int = 0,
     resamples: int = 1000,
+    calibration: Method = "temperature",
 ) -> Judgement:
     """As :func:`evaluate_table`, keeping the draws, so that judged tables can be compared in pairs."""
     # The products are small: a second BLAS thread gains nothing, and on a busy machine waiting for it costs 5 x.
     with threadpool_limits(1, user_api="blas"):
-        return _judge(valid, test.sort("index"), tasks, seed=seed, resamples=resamples)
+        fitted, test = fit_calibration(valid, tasks, method=calibration), test.sort("index")
+        drawn = make_resamples(test, seed=seed, resamples=resamples)
+        return _judge(test, _sheet(test, tasks, calibration=fitted, resamples=drawn), fitted, seed=seed)
 
 
-def _judge(valid: pl.DataFrame, test: pl.DataFrame, tasks: TaskSet, *, seed: int, resamples: int) -> Judgement:
-    calibration = fit_calibration(valid, tasks)
-    sheet = _sheet(
-        test, tasks, calibration=calibration, resamples=make_resamples(test, seed=seed, resamples=resamples)
-    )
+def _judge(test: pl.DataFrame, sheet: _Sheet, calibration: Calibration, *, seed: int) -> Judgement:
+    tasks = sheet.tasks
     anchor = anchor_task(tasks)
     everything = np.ones(len(test), bool)
     scopes = {"all": _scope(sheet, everything)}
@@ -198,8 +201,10 @@ def _describe_tasks(
             **_sizes(sheet.targets[:, k], task.kind),
             "temperature": calibration.temperatures[task.name],
             "bias": calibration.biases[task.name],
+            "isotonic": task.name in calibration.isotonic,
             "threshold": calibration.thresholds[task.name],
             "metrics": _plain(scopes["all"][task.name]),
+            "conformal": _coverage(sheet, k, calibration),
         }
         if enhancers is not None and task.name in scopes.get("enhancers", {}):
             values["on_enhancers"] = {
@@ -208,6 +213,17 @@ def _describe_tasks(
             }
         found[task.name] = values
     return found
+
+
+def _coverage(sheet: _Sheet, k: int, calibration: Calibration) -> dict[str, Any] | None:
+    """How often a task's conformal sets hold the truth; None where valid gave no cutoffs."""
+    task, cutoffs = sheet.tasks.tasks[k], calibration.conformal
+    if cutoffs is None or task.name not in cutoffs.n:
+        return None
+    rows = np.isfinite(sheet.targets[:, k])
+    of_task = {"targets": sheet.targets[rows, k], "logits": sheet.logits[rows, k]}
+    blocks = {"codes": sheet.resamples.codes[rows], "weights": sheet.resamples.weights}
+    return conformal.measure(cutoffs, task.name, task.kind, **of_task, **blocks)
 
 
 def _sizes(targets: np.ndarray, kind: str) -> dict[str, Any]:

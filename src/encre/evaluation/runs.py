@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from encre.errors import DataError, FolderError
+from encre.evaluation.calibration import Calibration
 from encre.evaluation.comparison import compare_judged
 from encre.evaluation.judgement import Judgement, judge
 from encre.files import open_existing, read_json, read_manifest
@@ -84,10 +85,11 @@ def read_tasks(run: str | Path) -> TaskSet:
 
 
 def judge_run(run: str | Path, *, split: str = "test", seed: int = 0, resamples: int = 1000) -> Judgement:
-    """Judge a run from the predictions that lie in its folder."""
-    return judge(
-        read_predictions(run, "valid"), read_predictions(run, split), read_tasks(run), seed=seed, resamples=resamples
-    )
+    """Judge a run from the predictions that lie in its folder, calibrated as it was when it was evaluated."""
+    stored = Path(run) / "calibration.json"
+    method = Calibration.read(stored).method if stored.is_file() else "temperature"
+    valid, judged = (read_predictions(run, name) for name in ("valid", split))
+    return judge(valid, judged, read_tasks(run), seed=seed, resamples=resamples, calibration=method)
 
 
 def compare_runs(

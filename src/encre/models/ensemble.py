@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from encre.errors import ConfigError
 from encre.models.device import Precision
+from encre.models.fusion.tracks import Tracks
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel
-from encre.models.settings import ModelConfig
+from encre.models.settings import ModelConfig, SignalConfig
 from encre.tasks import TaskSet
 
 
@@ -116,7 +117,7 @@ class Ensemble(EnhancerModel):
                 "an ensemble has no members",
                 remedy="Train models, then join them: `encre ensemble RUN RUN --out ENS`.",
             )
-        self.config, self.tasks = config, tasks
+        self.config, self.tasks = config.model_copy(update={"signals": _signals(config)}), tasks
         self.trunk = Members([member.build(tasks) for member in config.members])
 
     @property
@@ -130,12 +131,27 @@ class Ensemble(EnhancerModel):
 
     def forward(self, codes: Tensor, length: Tensor, signals: Tensor | None = None) -> Tensor:
         """The mean of the members' logits, (B, K)."""
-        return torch.stack([member(codes, length, signals) for member in self.members]).mean(0)
+        if signals is not None and self.config.signals is None:
+            raise NotImplementedError("no member of this ensemble reads signal tracks")
+        each = [member(codes, length, signals if member.config.signals else None) for member in self.members]
+        return torch.stack(each).mean(0)
 
-    def read(self, vector: Tensor) -> Tensor:
+    def read(self, vector: Tensor, tracks: Tracks | None = None) -> Tensor:
         """Logits (B, K) of what :meth:`embed` gives."""
         parts = vector.split(self.trunk.widths, dim=-1)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        return torch.stack([member.read(part) for member, part in zip(self.members, parts, strict=True)]).mean(0)
+        each = [member.read(part, tracks) for member, part in zip(self.members, parts, strict=True)]
+        return torch.stack(each).mean(0)
+
+
+def _signals(config: EnsembleConfig) -> SignalConfig | None:
+    """The tracks that members read: the same for all that read any, or it is a :class:`ConfigError`."""
+    read = [member.signals for member in config.members if member.signals is not None]
+    kinds = {(settings.tracks, settings.bin) for settings in read}
+    if len(kinds) > 1:
+        got = "; ".join(", ".join(tracks) for tracks, _ in kinds)
+        raise ConfigError("members of an ensemble read other signal tracks", got=got)
+    # Without tracks, an ensemble is as sure as the least of its members.
+    return min(read, key=lambda settings: settings.track_dropout, default=None)
 
 
 def members_of(model: EnhancerModel) -> list[EnhancerModel]:
@@ -144,8 +160,14 @@ def members_of(model: EnhancerModel) -> list[EnhancerModel]:
 
 
 def member_logits(
-    model: EnhancerModel, codes: np.ndarray, offsets: np.ndarray, *, precision: Precision = "fp32"
+    model: EnhancerModel,
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    signals: np.ndarray | None = None,
+    precision: Precision = "fp32",
 ) -> Iterator[np.ndarray]:
     """Logits (N, K) of each member in turn, both strands averaged."""
     for member in members_of(model):
-        yield predict_logits(member, codes, offsets, both_strands=True, precision=precision)
+        bins = signals if member is model or member.config.signals else None
+        yield predict_logits(member, codes, offsets, signals=bins, both_strands=True, precision=precision)

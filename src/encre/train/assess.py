@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from encre.data.dataset import Dataset, Subset
 from encre.errors import ConfigError, DataError, MissingFileError
+from encre.evaluation.calibration import Method
 from encre.evaluation.comparison import compare_judged
 from encre.evaluation.judgement import Judgement, judge
 from encre.evaluation.runs import EVALUATION, FORMAT, compare_runs, run_names
@@ -31,6 +32,14 @@ from encre.train.predictions import Tables, predicted, table_of
 MOST_BASELINE_ROWS = 200_000
 """Training rows that the baselines are fitted on at most: more moves a k-mer regression by less than its
 interval, and a million rows of 512 features would need several GB."""
+
+
+class Judging(TypedDict, total=False):
+    """Keywords of :func:`encre.evaluation.judgement.judge`."""
+
+    seed: int
+    resamples: int
+    calibration: Method
 
 
 class _Baselines(NamedTuple):
@@ -51,10 +60,9 @@ def evaluate(
     *,
     data: str | Path | None = None,
     split: str = "test",
-    seed: int = 0,
-    resamples: int = 1000,
     device: str = "auto",
     progress: Progress = SILENT,
+    **how: Unpack[Judging],
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """Judge runs beside the baselines and write what was found into each run folder.
 
@@ -69,10 +77,11 @@ def evaluate(
         The dataset folder, when it is not where it was in training.
     split
         ``"test"`` or ``"valid"``; thresholds and calibration always come from valid.
-    seed, resamples
-        Of the block bootstrap.
     device, progress
         Where the models run, and what follows the sequences.
+    **how
+        ``seed`` and ``resamples`` of the block bootstrap (0 and 1000); ``calibration``: ``"temperature"``,
+        ``"isotonic"`` or ``"auto"`` (see :func:`encre.evaluation.calibration.fit_calibration`).
 
     Returns
     -------
@@ -88,7 +97,6 @@ def evaluate(
         raise ConfigError("a run is judged on 'test' or 'valid'", got=f"'{split}'")
     single = isinstance(runs, str | Path)
     paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
-    how: dict[str, int] = {"seed": seed, "resamples": resamples}
     baselines: dict[str, _Baselines] = {}
     results = []
     for path, name in zip(paths, run_names(paths), strict=True):
@@ -97,17 +105,15 @@ def evaluate(
         loaded = load_model(path, device=choose_device(device))
         _same_tasks(loaded.tasks, dataset, run=path)
         if dataset.digest not in baselines:
-            baselines[dataset.digest] = _judge_baselines(dataset, split, progress=progress, **how)
+            baselines[dataset.digest] = _judge_baselines(dataset, split, how=how, progress=progress)
         judged = baselines[dataset.digest]
         progress.say(f"{name}: predicting valid and {split}, both strands")
         tables = {"": predicted(loaded, dataset, split=split, progress=progress)}
         judgement = judge(*tables[""], dataset.tasks, **how)
         values = _evaluation(name, manifest, split=split, judgement=judgement, baselines=judged)
         signals, more = beyond_sequence(loaded, dataset, judgement, split=split, progress=progress)
-        values |= {"signals": signals} if signals else {}
         tables |= {f"{kind}.": found for kind, found in (more | judged.prefixed).items()}
-        _write(path, dataset, tables=tables, judgement=judgement, values=values)
-        results.append(values)
+        results.append(_write(path, dataset, tables=tables, judgement=judgement, values=values | signals))
     return results[0] if single else results
 
 
@@ -162,11 +168,11 @@ def _same_tasks(tasks: TaskSet, dataset: Dataset, *, run: Path) -> None:
         )
 
 
-def _judge_baselines(dataset: Dataset, split: str, *, seed: int, resamples: int, progress: Progress) -> _Baselines:
+def _judge_baselines(dataset: Dataset, split: str, *, how: Judging, progress: Progress) -> _Baselines:
     """Fit every baseline on train and judge it as a model is judged."""
     train = dataset.train
     if len(train) > MOST_BASELINE_ROWS:
-        rng = stream(seed, "evaluate", "baselines", len(train))
+        rng = stream(how.get("seed", 0), "evaluate", "baselines", len(train))
         chosen = np.sort(rng.choice(len(train), MOST_BASELINE_ROWS, replace=False))
         train = Subset(dataset, train.index[chosen])
     codes, offsets = train.codes, train.offsets
@@ -181,7 +187,7 @@ def _judge_baselines(dataset: Dataset, split: str, *, seed: int, resamples: int,
                 for key, subset in splits.items()
             }
             tables[name] = Tables(found["valid"], found[split])
-            judgements[name] = judge(found["valid"], found[split], dataset.tasks, seed=seed, resamples=resamples)
+            judgements[name] = judge(found["valid"], found[split], dataset.tasks, **how)
             advance(1, name)
     return _Baselines(tables, judgements, len(train))
 
@@ -210,8 +216,8 @@ def _write(
     tables: dict[str, Tables],
     judgement: Judgement,
     values: dict[str, Any],
-) -> None:
-    """Write into the run folder, what the rest rests on first and ``evaluation.json`` last."""
+) -> dict[str, Any]:
+    """Write into the run folder, what the rest rests on first and ``evaluation.json`` last; returns that."""
     folder, split = run / "predictions", values["split"]
     for prefix, found in tables.items():
         for name, frame in {"valid": found.valid, split: found.judged}.items():
@@ -220,3 +226,4 @@ def _write(
     judgement.calibration.write(run / "calibration.json")
     write_json(run / "dataset.json", dataset.manifest)
     write_json(run / EVALUATION.get(split, "evaluation.json"), values)
+    return values
