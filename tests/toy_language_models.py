@@ -20,12 +20,12 @@ def kmers(k: int, letters: str = "ACGT") -> list[str]:
     return ["".join(word) for word in itertools.product(letters, repeat=k)]
 
 
-def write_bert(folder: Path, *, k: int = 3) -> Path:
+def write_bert(folder: Path, *, k: int = 3, positions: int = 64) -> Path:
     """A BERT of two layers over overlapping k-mers, its vocabulary in DNABERT's order of letters: A, T, C, G."""
     from transformers import BertConfig, BertModel
 
     words = [*SPECIALS, *kmers(k, "ATCG")]
-    config = BertConfig(vocab_size=len(words), **_small(positions=64))
+    config = BertConfig(vocab_size=len(words), **_small(positions=positions))
     _save(BertModel, config, folder)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
     return folder

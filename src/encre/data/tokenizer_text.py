@@ -34,7 +34,7 @@ def tokenizer_texts(
         A dataset folder (its training rows), a genome as FASTA or 2bit (windows without N, uniformly), or, with
         ``genome``, a BED file.
     bases
-        How much of it, about; all of it where it holds less.
+        How much of it, about; no more than it holds.
     seed
         Of the stream that chooses.
     genome, assembly
@@ -78,7 +78,7 @@ def _windows(genome: Genome, count: int, rng: np.random.Generator) -> list[str]:
     room = np.maximum(end - begin - PIECE + 1, 0)
     if not room.sum():
         return []
-    place = rng.integers(0, int(room.sum()), count)
+    place = rng.integers(0, int(room.sum()), min(count, -(-int((end - begin).sum()) // PIECE)))
     stretch = np.searchsorted(np.cumsum(room), place, side="right")
     start = begin[stretch] + place - (np.cumsum(room) - room)[stretch]
     edges = np.cumsum([0, *genome.lengths.values()])
