@@ -32,7 +32,7 @@ class CountsG(torch.nn.Module):
         super().__init__()
         self.one = torch.nn.Parameter(torch.ones(()))
         self.tasks = TASKS
-        self.config = SimpleNamespace(shortest=3, longest=None, widest=1)
+        self.config = SimpleNamespace(shortest=3, longest=None, widest=1, strand_symmetric=False, signals=None)
 
     def check_lengths(self, length: np.ndarray, *, where: str = "") -> None:
         pass
@@ -233,11 +233,11 @@ def test_what_became_of_regions_is_counted() -> None:
 def test_precision_is_checked_and_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def fake(model: Any, codes: np.ndarray, offsets: np.ndarray, *, both_strands: bool, precision: str) -> np.ndarray:
+    def fake(model: Any, codes: np.ndarray, offsets: np.ndarray, *, precision: str, **_: Any) -> np.ndarray:
         asked.append(precision)
         return np.zeros((len(offsets) - 1, 2), np.float32)
 
-    monkeypatch.setattr("encre.models.inference.predict_logits", fake)
+    monkeypatch.setattr("encre.models.ensemble.predict_logits", fake)
     counting().predict(["GGGGG"])
     counting().predict(["GGGGG"], precision="bf16")
     assert asked == ["fp32", "bf16"]

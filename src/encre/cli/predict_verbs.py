@@ -40,6 +40,14 @@ def predict(
     ] = None,
     combine: Annotated[str, typer.Option(help="Windows of a long sequence: mean or max of their logits.")] = "mean",
     precision: Annotated[str, typer.Option(help="fp32, bf16 (faster where the machine has it) or auto.")] = "fp32",
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BW", help="A signal track that the model reads, as bigWig. Repeatable."),
+    ] = None,
+    conformal: Annotated[
+        float | None,
+        typer.Option(metavar="LEVEL", help="Add sets of answers that hold the true one so often (0.9)."),
+    ] = None,
     skip_unscorable: Annotated[
         bool, typer.Option("--skip-unscorable", help="List rows of only N, or too short, apart.")
     ] = False,
@@ -47,21 +55,23 @@ def predict(
     """Score sequences or regions with a model.
 
     Writes logits, calibrated probabilities and percentiles (among the model's background) per task, both
-    strands averaged. A sequence longer than the model's window is covered by windows that overlap by half.
+    strands averaged; of an ensemble also the spread of its members. A sequence longer than the model's window is covered by windows that overlap by half.
     """
     from encre.predict.base_rate import read_base_rate
     from encre.predict.inputs import check_source, read_inputs
     from encre.predict.outputs import check_output
     from encre.predict.region_outputs import FORMS, bed_task, check_regions
     from encre.predict.scores import Scoring
+    from encre.predict.tracks import read_signals
 
     session = session_of(context)
-    how = Scoring(combine, precision, read_base_rate(base_rate), skip_unscorable)
+    how = Scoring(combine, precision, read_base_rate(base_rate), skip_unscorable, conformal)
     check_output(out, forms=FORMS)
     check_source(source)  # a wrong name is said at once, before torch is loaded
     from encre.predict.predictor import load
 
-    predictor = load(model, device=session.device or "auto")
+    signals = read_signals(signal)
+    predictor = load(model, device=session.device or "auto", signals=signals, assembly=assembly)
     scored_task = bed_task(predictor, task, out)
     for line in predictor.introduction:
         session.say(line)

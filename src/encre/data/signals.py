@@ -23,7 +23,7 @@ from encre.data.rows import Rows
 from encre.errors import ConfigError, DataError
 from encre.files import explain_full_disk
 from encre.genome.assembly import Assembly
-from encre.genome.signal import SignalTrack
+from encre.genome.signal import SignalTrack, scaled, transformed
 from encre.ledger import Ledger
 from encre.progress import SILENT, Progress
 from encre.reproducibility import sha256_file
@@ -238,7 +238,7 @@ def _read(
             width=places.bins * settings.bin,
             missing=0.0 if settings.missing == "zero" else float("nan"),
         ):
-            raw[at] = np.copysign(np.log1p(np.abs(values)), values) if settings.transform == "log1p" else values
+            raw[at] = transformed(values, settings.transform)
             found = found or not np.isnan(values).all()
             advance(len(at), "")
     if not found:
@@ -293,9 +293,7 @@ def _fill(
         out[part] = np.nan
     empty, gaps, rounding = 0, 0, 0.0
     for part in _cut(np.arange(len(rows)), step):
-        values = (raw[part] - np.float32(scaling.center)) / np.float32(scaling.scale)
-        if settings.clip is not None:
-            np.clip(values, -settings.clip, settings.clip, out=values)
+        values = scaled(raw[part], center=scaling.center, scale=scaling.scale, clip=settings.clip)
         missing = np.isnan(values)
         values[missing] = np.nan  # one pattern of bits, so that digests agree
         if out.dtype == np.float16:

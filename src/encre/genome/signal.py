@@ -230,6 +230,17 @@ class SignalTrack:
             ) from None
 
 
+def transformed(values: np.ndarray, how: str) -> np.ndarray:
+    """Values as a model reads them before scaling: ``"log1p"`` is log(1 + x), and -log(1 - x) below 0; ``"none"``."""
+    return np.copysign(np.log1p(np.abs(values)), values) if how == "log1p" else values
+
+
+def scaled(values: np.ndarray, *, center: float, scale: float, clip: float | None) -> np.ndarray:
+    """``(x - center) / scale`` float32, what lies beyond ±clip set to it."""
+    found = (values - np.float32(center)) / np.float32(scale)
+    return found if clip is None else np.clip(found, -clip, clip, out=found)
+
+
 def _open(path: Path) -> Any:
     with open_existing(path) as handle:
         magic = handle.read(4)

@@ -69,48 +69,46 @@ def predict_logits(
         with torch.inference_mode(), context, progress.track("predict", len(length)) as advance:
             bases = max(1, _NUMBERS.get(device.type, 1 << 24) // model.config.widest)
             for rows in _micro_batches(length, bases):
-                ways = [
-                    _forward(
-                        model,
-                        padded(codes, offsets, rows, reverse=reverse),
-                        length[rows],
-                        signals=_bins(model, signals, rows, length=length[rows], reverse=reverse),
-                    )
-                    for reverse in ((False, True) if both_strands else (False,))
-                ]
-                logits = (ways[0] + ways[1]) / 2 if both_strands else ways[0]
-                result[rows] = logits.float().cpu().numpy()
+                turns = (False, True)[: 1 + both_strands]
+                strands = [_strand(model, codes, offsets, rows=rows, signals=signals, reverse=r) for r in turns]
+                result[rows] = torch.stack(strands).mean(0).cpu().numpy()
                 advance(len(rows), "")
     finally:
         model.train(training)
     return result
 
 
-def _forward(model: EnhancerModel, codes: np.ndarray, length: np.ndarray, *, signals: np.ndarray | None) -> Tensor:
+def _strand(
+    model: EnhancerModel,
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    rows: np.ndarray,
+    signals: np.ndarray | None,
+    reverse: bool,
+) -> Tensor:
+    """Logits (B, K) float32 of some rows on one strand."""
     device = next(model.parameters()).device
-    tracks = None if signals is None else torch.from_numpy(signals).to(device)
-    return model(torch.from_numpy(codes).to(device), torch.from_numpy(length), tracks).float()
-
-
-def _bins(
-    model: EnhancerModel, signals: np.ndarray | None, rows: np.ndarray, *, length: np.ndarray, reverse: bool
-) -> np.ndarray | None:
-    """Some rows' signals (B, S, J) float32, cut to the longest of them; as the other strand has them, if asked."""
+    length = offsets[rows + 1] - offsets[rows]
+    shown = torch.from_numpy(padded(codes, offsets, rows, reverse=reverse)).to(device)
     if signals is None:
-        return None
-    real = -(-length // bin_of(model))
+        return model(shown, torch.from_numpy(length)).float()
+    size = model.config.signals.bin if model.config.signals else None
+    bins = turned_bins(signals[rows], -(-length // (size or 1)), reverse=reverse)
+    return model(shown, torch.from_numpy(length), torch.from_numpy(bins).to(device)).float()
+
+
+def turned_bins(signals: np.ndarray, real: np.ndarray, *, reverse: bool) -> np.ndarray:
+    """Signals (B, S, J) of which ``real`` (B,) bins are a row's own, cut to the most of them, float32.
+
+    With ``reverse``, a row's own bins stand from its last to its first, as a dataset turns them.
+    """
     bins = np.arange(real.max(initial=0))
-    found = signals[rows, :, : len(bins)].astype(np.float32)
+    found = signals[..., : len(bins)].astype(np.float32)
     if not reverse:
         return found
-    own = bins < real[:, None]  # a row's own bins from its last to its first, as a dataset turns them
-    return np.take_along_axis(found, np.where(own, real[:, None] - 1 - bins, bins)[:, None], axis=2)
-
-
-def bin_of(model: EnhancerModel) -> int:
-    """Bases of a bin of the model's signal tracks."""
-    settings = model.config.signals
-    return settings.bin if settings and settings.bin else 1
+    source = np.where(bins < real[:, None], real[:, None] - 1 - bins, bins)
+    return np.take_along_axis(found, source[:, None], axis=2)
 
 
 def _micro_batches(length: np.ndarray, bases: int) -> list[np.ndarray]:

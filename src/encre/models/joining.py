@@ -53,6 +53,8 @@ def join_runs(runs: Sequence[str | Path], *, out: str | Path) -> Path:
         "members": [_describe(path, found) for path, found in zip(paths, loaded, strict=True)],
         "provenance": provenance(),
     }
+    if read := [found.manifest["signals"] for found in loaded if "signals" in found.manifest]:
+        manifest["signals"] = read[0]
     with staged_folder(out) as staged:
         save_model(staged, model, manifest=manifest)
     return Path(out)

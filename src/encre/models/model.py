@@ -64,8 +64,11 @@ class EnhancerModel(nn.Module):
         if self.fusion is None or self.config.signals is None:
             raise NotImplementedError(f"this {self.config.name} model reads sequence alone, no signal tracks")
         tracks = Tracks.of(signals, length, self.config.signals, training=self.training)
-        tokens, extent = self.trunk.input(codes, Extent.of(length, codes.shape[1], codes.device))  # pyright: ignore
-        features, extent = self.trunk.encode(self.fusion.tokens(tokens, tracks), extent)  # pyright: ignore
+        if self.fusion.reads_tokens:
+            tokens, extent = self.trunk.input(codes, Extent.of(length, codes.shape[1], codes.device))  # pyright: ignore
+            features, extent = self.trunk.encode(self.fusion.tokens(tokens, tracks), extent)  # pyright: ignore
+        else:
+            features, extent = self.trunk(codes, length)
         vector = self.pooling(self.fusion.features(features, extent, tracks), extent)
         return self.read(vector, tracks)
 

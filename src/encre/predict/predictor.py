@@ -16,7 +16,9 @@ from encre.predict.base_rate import said_base_rate
 from encre.predict.inputs import Records
 from encre.predict.policy import N_RICH, TOO_SHORT, Counts, news, unscorable
 from encre.predict.scores import Combine, Scores, Scoring, place_columns, unscorable_table
+from encre.predict.sets import cutoffs, set_columns
 from encre.predict.tiling import combine_tiles, tile
+from encre.predict.tracks import Paths, TrackReader, open_tracks, track_news
 from encre.progress import SILENT, Progress
 from encre.sequence.alphabet import n_share
 from encre.sequence.flat import blocks
@@ -56,6 +58,8 @@ class Predictor:
         The run's ``manifest.json``.
     path
         The run folder.
+    tracks
+        The opened signal tracks of a model that reads some; None without any.
     """
 
     model: EnhancerModel
@@ -63,6 +67,7 @@ class Predictor:
     calibration: Calibration | None
     manifest: dict[str, Any]
     path: Path
+    tracks: TrackReader | None = None
 
     @property
     def is_default(self) -> bool:
@@ -103,6 +108,7 @@ class Predictor:
         about = f"{self.manifest.get('model', 'model')}, {size:,} parameters" if size else "model"
         lines = [f"Model: {self.name} ({about}{f', trained on {data}' if data else ''})"]
         lines.append(self._context)
+        lines += track_news(self.manifest, self.tracks)
         if self.is_default:
             lines.append(DEFAULT_LIMITS)
         if missing := [n for n in self.classified if n not in self.calibrated]:
@@ -267,7 +273,8 @@ class Predictor:
             half-open), ``length`` in bases, ``n_share``, ``windows``, then ``logit_<task>``, of an ensemble
             ``sd_<task>`` (standard deviation of its members' logits), ``probability_<task>`` (calibrated) and
             ``percentile_<task>`` (among the background that the model carries), each in the tasks' order.
-            Probability and percentile are null where the model has none; regression tasks have no probability.
+            Probability and percentile are null where the model has none; regression tasks have no probability. With
+            ``how.conformal`` there are the columns of :func:`encre.predict.sets.set_columns`.
 
         Raises
         ------
@@ -278,6 +285,8 @@ class Predictor:
         """
         how = how or Scoring()
         self.probabilities(np.empty((0, len(self.tasks)), np.float32), base_rate=how.base_rate)  # refused at once
+        if how.conformal is not None:
+            cutoffs(self.calibration, name=self.name)
         length, share = np.diff(records.offsets), n_share(records.codes, records.offsets)
         rows, why = unscorable(length, share, shortest=self.shortest)
         apart = records.take(rows)
@@ -293,7 +302,7 @@ class Predictor:
         if how.base_rate is not None:
             progress.say(f"Probabilities are corrected to {said_base_rate(how.base_rate)}.")
         special = {"length": length, "n_share": share.astype(np.float32), "windows": windows}
-        table = self._table(records, special, logits=logits, spread=spread, base_rate=how.base_rate)
+        table = self._table(records, special, logits=logits, spread=spread, how=how)
         return Scores(table, unscorable_table(apart, why), counts, records, how)
 
     def _logits(
@@ -309,10 +318,9 @@ class Predictor:
         with progress.track("predict", len(records), "seq") as advance:
             for first, last in blocks(records.offsets, _BLOCK_BASES):
                 tiles = tile(records.codes, records.offsets[first : last + 1], window=self.window)
-                each = [
-                    combine_tiles(found, tiles, how=str(how.combine))
-                    for found in member_logits(self.model, tiles.codes, tiles.offsets, precision=precision)
-                ]
+                bins = None if self.tracks is None else self.tracks.windows(records, tiles, slice(first, last))
+                said = member_logits(self.model, tiles.codes, tiles.offsets, signals=bins, precision=precision)
+                each = [combine_tiles(found, tiles, how=str(how.combine)) for found in said]
                 logits[first:last] = np.mean(each, axis=0)
                 if spread is not None:
                     spread[first:last] = np.std(each, axis=0, ddof=1)
@@ -355,9 +363,9 @@ class Predictor:
         *,
         logits: np.ndarray,
         spread: np.ndarray | None,
-        base_rate: BaseRate | None,
+        how: Scoring,
     ) -> pl.DataFrame:
-        probabilities = self.probabilities(logits, base_rate=base_rate)
+        probabilities = self.probabilities(logits, base_rate=how.base_rate)
         values = {
             "logit": (self.tasks.names, logits),
             **({} if spread is None else {"sd": (self.tasks.names, spread)}),
@@ -369,10 +377,19 @@ class Predictor:
             for kind, (names, array) in values.items()
             for name in names
         }
+        if how.conformal is not None:
+            known = cutoffs(self.calibration, name=self.name)
+            columns |= set_columns(known, self.tasks, logits, level=how.conformal)
         return pl.DataFrame({**place_columns(records), **special, **columns})
 
 
-def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
+def load(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    signals: Paths | None = None,
+    assembly: str | None = "GRCh38",
+) -> Predictor:
     """Open a run folder for scoring.
 
     Parameters
@@ -381,11 +398,17 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
         A run folder; None opens the small default model that the package ships.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` …
+    signals
+        Track name -> bigWig file, for a model that reads signal tracks; regions are then scored with them.
+    assembly
+        What those files were made on.
 
     Raises
     ------
     MissingFileError, FolderError
         When the folder is not there, is no run, or is damaged or of another version.
+    ConfigError
+        When a track is none of the model's, or it needs one that is not given.
     """
     folder = DEFAULT_MODEL if path is None else Path(path)
     if path is None and not (folder / "manifest.json").is_file():
@@ -398,4 +421,7 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Predictor:
 
     model, _, tasks, calibration, manifest = load_model(folder, device=choose_device(device))
     fitted = Calibration.from_dict(calibration, where=folder / "calibration.json") if calibration else None
-    return Predictor(model, tasks, fitted, manifest, folder)
+    settings = model.config.signals
+    dropout = settings.track_dropout if settings else 0.0
+    tracks = open_tracks(manifest, signals or {}, track_dropout=dropout, assembly=assembly)
+    return Predictor(model, tasks, fitted, manifest, folder, tracks)

@@ -38,11 +38,11 @@ def beyond_sequence(
     Returns
     -------
     tuple
-        ``evaluation.json``'s entry ``signals`` (empty for a model of sequence alone): ``fusion``, ``tracks``,
+        ``{"signals": …}`` for ``evaluation.json`` (empty for a model of sequence alone): ``fusion``, ``tracks``,
         ``track_dropout``, and of ``hidden`` (the tracks) and ``signal_only`` (logistic regression on the tracks) the
         judged values and ``differences`` (the model minus it); and the tables by those names.
     """
-    settings = loaded.config.signals
+    settings = loaded.model.config.signals
     if settings is None:
         return {}, {}
     progress.say("once more with the signal tracks hidden, and the tracks alone")
@@ -52,18 +52,18 @@ def beyond_sequence(
     }
     how = {"seed": judgement.values["seed"], "resamples": judgement.values["resamples"]}
     judged = {name: judge(found.valid, found.judged, dataset.tasks, **how) for name, found in tables.items()}
-    values = {
+    found = {
         "fusion": settings.fusion,
         "tracks": list(settings.tracks),
         "track_dropout": settings.track_dropout,
         **{name: found.values for name, found in judged.items()},
         "differences": {name: compare_judged(judgement, found) for name, found in judged.items()},
     }
-    return values, tables
+    return {"signals": found}, tables
 
 
 def _signal_only(loaded: LoadedModel, dataset: Dataset, *, split: str) -> Tables:
-    chosen, train = columns(loaded.config, dataset), dataset.train
+    chosen, train = columns(loaded.model.config, dataset), dataset.train
     fitted = SignalOnly().fit(
         _bins(train.signals(chosen)), train.offsets, np.nan_to_num(train.targets), train.target_mask
     )

@@ -20,6 +20,7 @@ from encre.progress import SILENT, Progress
 from encre.train.settings import TrainConfig
 from encre.train.state import read_note
 from encre.train.team import Team
+from encre.train.tracks import columns
 
 if TYPE_CHECKING:
     from encre.data.dataset import Dataset
@@ -95,7 +96,10 @@ def _taught(
     taught = torch.zeros(len(train), len(dataset.tasks))
     part = team.part(len(train))
     bounds = train.offsets[part.start : part.stop + 1]
-    logits = predict_logits(loaded.model, train.codes, bounds, precision=config.precision, progress=progress)
+    bins = train.signals(columns(loaded.model.config, dataset))
+    bins = None if bins is None else bins[part]
+    how = {"precision": config.precision, "progress": progress}
+    logits = predict_logits(loaded.model, train.codes, bounds, signals=bins, **how)
     taught[part] = torch.from_numpy(_said(logits, loaded))
     taught = team.sum(taught)
     if team.leads:

@@ -36,7 +36,7 @@ def predicted(
         False hides the tracks from it.
     """
     tables = {}
-    tracks = columns(loaded.config, dataset) if signals else []
+    tracks = columns(loaded.model.config, dataset) if signals else []
     for name in dict.fromkeys(("valid", split)):
         subset = dataset.subset(name)
         bins = subset.signals(tracks)

@@ -32,12 +32,14 @@ class EarlyFusion(Fusion):
         When the trunk's tokens have no fixed places, or its one-hot input keeps no channels free.
     """
 
+    reads_tokens = True
+
     def __init__(self, config: SignalConfig, trunk: Any) -> None:
         super().__init__()
-        layer, channels = trunk.input, 2 * len(config.tracks)
+        layer, channels = getattr(trunk, "input", None), 2 * len(config.tracks)
         self.k, self.stride = getattr(layer, "k", None), getattr(layer, "stride", None)
         self.spare = getattr(layer, "spare", 0)
-        if not isinstance(self.k, int) or not isinstance(self.stride, int):
+        if layer is None or not isinstance(self.k, int) or not isinstance(self.stride, int):
             raise ConfigError("the tokens of this model lie at no fixed bases, as early fusion needs", remedy=_REMEDY)
         if self.spare not in (0, channels) or (not self.spare and layer.width <= channels):
             raise ConfigError(

@@ -74,10 +74,12 @@ class Fusion(nn.Module):
     """One way to bring tracks into a model: a subclass overrides the places where it acts.
 
     Where nothing was measured in a row, each place hands on exactly what it was given, so that such a row gets the
-    logits of the sequence alone. ``beside`` is the number of features that are put beside the trunk's vector.
+    logits of the sequence alone. ``beside`` is the number of features that are put beside the trunk's vector;
+    ``reads_tokens`` says that :meth:`tokens` does something, and so needs a trunk that shows them.
     """
 
     beside = 0
+    reads_tokens = False
 
     def tokens(self, tokens: Tensor, tracks: Tracks) -> Tensor:
         """Tokens (B, T, E) before the trunk encodes them."""
