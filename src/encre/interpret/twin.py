@@ -10,12 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encre.models.cnn import Convolutions
 from encre.models.ensemble import Ensemble
+from encre.models.equivariant import PairedBlock
 from encre.models.inputs import KmerInput, reads_in_place
 from encre.models.layers import ConvBlock, Pooling
+from encre.models.local import Level
 from encre.models.model import EnhancerModel
 from encre.models.relaxed import has_relaxed
 
@@ -24,7 +27,8 @@ def has_twin(model: EnhancerModel) -> bool:
     """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases at stride 1; or an ensemble."""
     if isinstance(model, Ensemble):
         return all(has_twin(member) for member in model.members)
-    return isinstance(model.trunk, Convolutions) and has_relaxed(model) and reads_in_place(model.trunk.input)
+    convolutional = isinstance(model.trunk, Convolutions) and reads_in_place(model.trunk.input)
+    return convolutional and has_relaxed(model) and model.heads.is_linear and model.fusion is None
 
 
 def make_twin(model: EnhancerModel, length: int) -> nn.Module:
@@ -44,10 +48,14 @@ def make_twin(model: EnhancerModel, length: int) -> nn.Module:
     width = length - trunk.input.k + 1
     layers: list[nn.Module] = []
     for block in trunk.blocks:
-        layers += [_convolution(block), nn.ReLU()]
+        level = nn.Sequential(_convolution(block), nn.ReLU())
+        layers.append(_Residual(level) if block.residual else level)
         if block.pool > 1:
-            layers.append(nn.MaxPool1d(block.pool, ceil_mode=True))
+            paired = isinstance(block, PairedBlock)
+            layers.append(_PooledPairs(block.pool, width) if paired else nn.MaxPool1d(block.pool, ceil_mode=True))
             width = -(-width // block.pool)
+        if isinstance(block, PairedBlock) and block.join:
+            layers.append(_Joined())
     twin = _Twin(first, nn.Sequential(*layers, _pooling(model.pooling, width), _head(model)))
     return twin.to(next(model.parameters()).device).eval()
 
@@ -75,6 +83,46 @@ class _Twin(nn.Module):
         """Logits (B, K)."""
         features = self.first(x)
         return self.rest(features if special is None else features + special)
+
+
+class _Residual(nn.Module):
+    """What a level makes of (B, D, T), and the input itself added."""
+
+    def __init__(self, level: nn.Module) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, T)."""
+        return x + self.level(x)
+
+
+class _PooledPairs(nn.Module):
+    """Max-pooling of (B, D, T), the second half of the features from the end; see :mod:`encre.models.equivariant`."""
+
+    def __init__(self, pool: int, width: int) -> None:
+        super().__init__()
+        self.from_start = nn.MaxPool1d(pool, ceil_mode=True)
+        self.from_end = nn.MaxPool1d(pool)
+        self.rest = -width % pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, ceil(T / pool))."""
+        own, other = x.chunk(2, 1)
+        return torch.cat([self.from_start(own), self.from_end(F.pad(other, (self.rest, 0)))], 1)
+
+
+class _Joined(nn.Module):
+    """Mean and maximum of partners, as :func:`encre.models.equivariant.joined`: ``max(a, b) = b + relu(a - b)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, T)."""
+        own, other = x.chunk(2, 1)
+        return torch.cat([(own + other) / 2, other + self.above(own - other)], 1)
 
 
 class _Kmers(nn.Module):
@@ -132,17 +180,13 @@ def _linear_over_positions(weight: Tensor, bias: Tensor) -> nn.Conv1d:
 
 def _convolution(block: ConvBlock) -> nn.Conv1d:
     """The block's convolution with its batch norm, which is affine in evaluation, folded in."""
-    kernel: Any = block.conv.weight.detach().squeeze(2)
-    bias: Any = block.conv.bias
-    folded = nn.Conv1d(kernel.shape[1], kernel.shape[0], kernel.shape[2], padding=kernel.shape[2] // 2)
-    scale, shift = torch.ones_like(bias), torch.zeros_like(bias)
-    if (norm := block.norm) is not None:
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        shift = norm.bias - norm.running_mean * scale
+    level = Level.of(block)
+    features, inputs, _, width = level.weight.shape
+    folded = nn.Conv1d(inputs, features, width, padding=level.half)
     with torch.no_grad():
-        folded.weight.copy_(kernel * scale[:, None, None])
+        folded.weight.copy_(level.weight.squeeze(2))
         if folded.bias is not None:
-            folded.bias.copy_(bias * scale + shift)
+            folded.bias.copy_(level.bias)
     return folded
 
 

@@ -16,10 +16,10 @@ from typing import Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from encre.models.cnn import ConvLayer, Convolutions
-from encre.models.layers import ConvBlock, Extent, MaskedBatchNorm, NormName, dropout
+from encre.models.layers import ConvBlock, Extent, MaskedBatchNorm, NormName
 from encre.models.residual import StagedConfig
 from encre.shapes import N_CODE
 
@@ -64,26 +64,22 @@ class EquivariantConvolutions(Convolutions):
         return PairedBlock(channels, layer, norm=norm, bases=not self.blocks)
 
 
-class PairedBlock(ConvBlock):
-    """A block (see :class:`encre.models.layers.ConvBlock`) whose features come with their partners.
-
-    It holds the half of the filters, and of the norm, that is learned; a step is one convolution all the same.
+class PairedConvolution(nn.Conv2d):
+    """A convolution that learns half of its filters: (B, D, 1, T) -> (B, D', 1, T), at the cost of any other.
 
     Parameters
     ----------
     channels
-        D before and after, partners included.
-    layer, norm
-        The rest of what it is.
+        D and D', partners included.
+    kernel
+        Odd width in positions.
     bases
         It reads bases, whose partners are their complements, in place of features.
     """
 
-    def __init__(self, channels: tuple[int, int], layer: ConvLayer, *, norm: NormName, bases: bool) -> None:
-        learned = (channels[0], channels[1] // 2)
-        super().__init__(learned, layer.kernel, pool=layer.pool, norm=norm, dropout=layer.dropout)
-        self.residual = layer.residual and channels[0] == channels[1]
-        self.bases, self.join = bases, False
+    def __init__(self, channels: tuple[int, int], kernel: int, *, bases: bool) -> None:
+        super().__init__(channels[0], channels[1] // 2, (1, kernel), padding=(0, kernel // 2))
+        self.bases = bases
 
     def whole(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """All filters (D', D, 1, k) and biases (D',) of the half (D' / 2, D, 1, k) and (D' / 2,) that is learned."""
@@ -92,56 +88,76 @@ class PairedBlock(ConvBlock):
             swapped = torch.cat([weight[:, :N_CODE].flip(1), weight[:, N_CODE:]], dim=1)
         return torch.cat([weight, swapped.flip(3)]), bias.repeat(2)
 
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One convolution with all filters."""
+        assert self.bias is not None
+        return F.conv2d(x, *self.whole(self.weight, self.bias), padding=(0, self.kernel_size[1] // 2))
+
+
+class PairedNorm(MaskedBatchNorm):
+    """Batch normalisation that takes partners for two positions of one feature: they share mean, variance, scale."""
+
+    def forward(self, x: Tensor, extent: Extent, *, scale: float = 1.0) -> Tensor:
+        """Normalise (B, D, 1, T) channels-last; in training, padding is left out and comes back as zeros."""
+        steps = x.squeeze(2).transpose(1, 2)
+        packed = self.training and not extent.full
+        rows = extent.pack(steps) if packed else steps.flatten(0, 1)
+        pairs = rows.reshape(1, 1, -1, rows.shape[1] // 2).permute(0, 3, 1, 2)
+        count = torch.tensor([pairs.shape[3]])
+        pairs = super().forward(pairs, Extent(count, pairs.shape[3], full=True), scale=scale)
+        rows = pairs.permute(0, 2, 3, 1).reshape(rows.shape)
+        return (extent.unpack(rows) if packed else rows.view(steps.shape)).transpose(1, 2).unsqueeze(2)
+
+
+class PairedBlock(ConvBlock):
+    """A block (see :class:`encre.models.layers.ConvBlock`) whose features come with their partners.
+
+    Parameters
+    ----------
+    channels
+        D before and after, partners included.
+    layer, norm
+        The rest of what it is.
+    bases
+        It reads bases in place of features.
+    """
+
+    def __init__(self, channels: tuple[int, int], layer: ConvLayer, *, norm: NormName, bases: bool) -> None:
+        how = {"pool": layer.pool, "residual": layer.residual, "dropout": layer.dropout}
+        super().__init__(channels, layer.kernel, norm=norm, **how)
+        self.conv = PairedConvolution(channels, layer.kernel, bases=bases)
+        if self.norm is not None:
+            self.norm = PairedNorm(channels[1] // 2)
+            bias: nn.Parameter = self.conv.bias  # pyright: ignore[reportAssignmentType]
+            bias.requires_grad_(False)  # as in every block with a norm
+        self.join = False
+
     def forward(self, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features and extent after the block."""
-        assert self.conv.bias is not None
-        weight, bias = self.whole(self.conv.weight, self.conv.bias)
-        y = F.conv2d(x, weight, bias, padding=(0, weight.shape[3] // 2))
-        if self.norm is not None:
-            y = paired_norm(self.norm, y, extent)
-        early = not (self.dropout or self.residual)
-        if not early:  # otherwise a ReLU after the pooling gives the same and passes over fewer values
-            y = dropout(F.relu(y, inplace=True).permute(0, 2, 3, 1), self.dropout, self.training).permute(0, 3, 1, 2)
-        y = extent.zero(y + x if self.residual else y)
-        if self.pool > 1:
-            y, extent = pooled_from_both_ends(y, extent, self.pool), extent.pooled(self.pool)
-        if early:
-            y = F.relu(y, inplace=True)
-        if self.join:
-            y = joined(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return y, extent
+        y, extent = super().forward(x, extent)
+        return joined(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.join else y, extent
 
+    def pools_from_start(self, extent: Extent) -> bool:
+        """Whether no positions are left over, so that pooling from the beginning is pooling from the end."""
+        return self.pool == 1 or (extent.full and extent.width % self.pool == 0)
 
-def paired_norm(norm: MaskedBatchNorm, x: Tensor, extent: Extent) -> Tensor:
-    """Normalise (B, D, 1, T) channels-last, partners by one mean and variance: two positions of D / 2 features."""
-    steps = x.squeeze(2).transpose(1, 2)
-    packed = norm.training and not extent.full  # in training, padding is left out and comes back as zeros
-    rows = extent.pack(steps) if packed else steps.flatten(0, 1)
-    # The strides of axes of size 1 matter: by them alone the kernels see that this is channels-last.
-    pairs = rows.reshape(1, 1, -1, rows.shape[1] // 2).permute(0, 3, 1, 2)
-    count = torch.tensor([pairs.shape[3]])
-    rows = norm(pairs, Extent(count, pairs.shape[3], full=True)).permute(0, 2, 3, 1).reshape(rows.shape)
-    return (extent.unpack(rows) if packed else rows.view(steps.shape)).transpose(1, 2).unsqueeze(2)
+    def pooled(self, y: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+        """Max-pooling that both strands agree on.
 
-
-def pooled_from_both_ends(x: Tensor, extent: Extent, pool: int) -> Tensor:
-    """Max-pooling of (B, D, 1, T), before or after a ReLU, zeros beyond the real ones, that both strands agree on.
-
-    Where positions are left over, pooling from the beginning joins other positions than pooling from the end. The
-    first half of the features is pooled from the beginning and their partners from the end: the other strand swaps
-    both. A rest of fewer than ``pool`` positions counts as one, at the end that is reached last.
-    """
-    if extent.full and extent.width % pool == 0:
-        return F.max_pool2d(x, (1, pool))
-    from_start, from_end = x.chunk(2, 1)
-    width = -(-x.shape[3] // pool)
-    shifts = [-extent.width % pool] if extent.full else range(pool)
-    ways = [F.max_pool2d(F.pad(from_end, (shift, 0)), (1, pool), ceil_mode=True)[..., :width] for shift in shifts]
-    found = ways[0]
-    rest = (-extent.length % pool).view(-1, 1, 1, 1)
-    for shift, way in enumerate(ways[1:], 1):
-        found = torch.where(rest == shift, way, found)
-    return torch.cat([F.max_pool2d(from_start, (1, pool), ceil_mode=True), found], 1)
+        Where positions are left over, pooling from the beginning joins other positions than pooling from the end. The
+        first half of the features is pooled from the beginning and their partners from the end: the other strand
+        swaps both. A rest of fewer than ``pool`` positions counts as one, at the end that is reached last.
+        """
+        if self.pools_from_start(extent):
+            return super().pooled(y, extent)
+        from_start, from_end = y.chunk(2, 1)
+        after = extent.pooled(self.pool)
+        rest = (-extent.length % self.pool).view(-1, 1, 1, 1)
+        from_start, found = (F.max_pool2d(half, (1, self.pool), ceil_mode=True) for half in (from_start, from_end))
+        for shift in range(1, self.pool):
+            way = F.max_pool2d(F.pad(from_end, (shift, 0)), (1, self.pool), ceil_mode=True)
+            found = torch.where(rest == shift, way[..., : after.width], found)
+        return torch.cat([from_start, found], 1), after
 
 
 def joined(x: Tensor) -> Tensor:

@@ -222,10 +222,10 @@ class ConvBlock(nn.Module):
             y = self.norm(y, extent)
         if not (self.dropout or self.residual):
             # A ReLU after the pooling gives the same and passes over fewer values.
-            y, extent = self._pooled(extent.zero(y), extent)
+            y, extent = self.pooled(extent.zero(y), extent)
             return F.relu(y, inplace=True), extent
         y = dropout(F.relu(y, inplace=True), self.dropout, self.training)
-        return self._pooled(extent.zero(y + x if self.residual else y), extent)
+        return self.pooled(extent.zero(y + x if self.residual else y), extent)
 
     def _finished(self, y: Tensor, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """The same in training on a CPU, in fewer passes; the dropout's scale is in the norm's weights."""
@@ -233,10 +233,17 @@ class ConvBlock(nn.Module):
         y = y * scale if self.norm is None and self.dropout else y
         y = y if self.norm is None else self.norm(y, extent, scale=scale)
         rest = x if self.residual else None
-        y = kernels.finish(y, rest, padding=extent.padding, share=self.dropout, pool=self.pool)
+        pool = self.pool if self.pools_from_start(extent) else 1
+        y = kernels.finish(y, rest, padding=extent.padding, share=self.dropout, pool=pool)
+        if pool < self.pool:
+            return self.pooled(y, extent)
         return y, extent.pooled(self.pool) if self.pool > 1 else extent
 
-    def _pooled(self, y: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
+    def pools_from_start(self, extent: Extent) -> bool:
+        """Whether every ``pool`` positions from the first on are joined, which a subclass may not want."""
+        return True
+
+    def pooled(self, y: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Max-pooling. Zeros beyond the real positions never count: there is a ReLU before or after it."""
         if self.pool == 1:
             return y, extent

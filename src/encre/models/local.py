@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from encre.models.cnn import Convolutions
-from encre.models.equivariant import PairedBlock, joined
+from encre.models.equivariant import PairedBlock, PairedConvolution, joined
 from encre.models.inputs import KmerInput, OneHotInput
 from encre.models.layers import ConvBlock, Extent
 
@@ -63,8 +63,8 @@ class Level(NamedTuple):
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             weight, bias = weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias
         join = isinstance(block, PairedBlock) and block.join
-        if isinstance(block, PairedBlock):
-            weight, bias = block.whole(weight, bias)
+        if isinstance(block.conv, PairedConvolution):
+            weight, bias = block.conv.whole(weight, bias)
         taps = weight[:, :, 0].flip(-1).permute(1, 2, 0).flatten(1).contiguous()
         kernel = weight[:, :, 0].permute(2, 1, 0).flatten(0, 1).contiguous()
         weight = weight.contiguous(memory_format=torch.channels_last)
