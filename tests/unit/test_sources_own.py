@@ -128,6 +128,17 @@ class TestBed:
         with pytest.raises(ConfigError, match="'split'"):
             read_own_bed(BedSettings(file=put("x.bed", "x"), genome="", tasks={"a": ["split"]}))
 
+    def test_measurements_stand_beside_classes(self, bed):
+        text = "#chrom\tstart\tend\tactive\theart\tbrain\tz\nchr1\t0\t10\t1\t0\t1\t-2.5\nchr1\t9\t20\t1\t0\t1\tNA\n"
+        elements = bed(text, regression={"score": ["z"]})
+        assert targets(elements) == [[1, 0, 1, -2.5], [1, 0, 1, None]]
+        assert [task.kind for task in elements.tasks][-1] == "regression"
+        assert elements.ledger.steps[-1].notes["z measured"] == 1
+        with pytest.raises(FormatError, match=r"line 2 \(z\): a target is a number or empty.*got inf"):
+            bed(text.replace("-2.5", "inf"), regression={"score": ["z"]})
+        with pytest.raises(ConfigError, match="'tissue' stands in tasks and in regression"):
+            bed(text, regression={"tissue": ["z"]})
+
 
 class TestFasta:
     @pytest.fixture
