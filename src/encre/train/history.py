@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from encre.errors import MissingExtraError
 from encre.files import staged_file
+from encre.train.settings import TrainConfig
 
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -17,6 +19,19 @@ def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer = csv.DictWriter(handle, fieldnames=list(rows[0]) if rows else ["epoch"])
         writer.writeheader()
         writer.writerows(rows)
+
+
+@contextlib.contextmanager
+def epoch_log(out: Path, config: TrainConfig | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield what takes each epoch's row to TensorBoard in ``out``; nowhere without a config that asks for it."""
+    if config is None or "tensorboard" not in config.logs:
+        yield lambda row: None
+        return
+    writer = tensorboard_writer(out / "tensorboard")
+    try:
+        yield lambda row: log_row(writer, row)
+    finally:
+        writer.close()
 
 
 def tensorboard_writer(folder: Path) -> Any:

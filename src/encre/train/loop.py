@@ -23,14 +23,14 @@ from encre.models.model import EnhancerModel, build_model
 from encre.models.settings import ModelConfig
 from encre.progress import SILENT, Progress
 from encre.reproducibility import stream_seed
-from encre.train import sampling
-from encre.train.augmentation import augmented
 from encre.train.averaging import make_average
-from encre.train.distillation import TAUGHT, Softened, softened_targets
-from encre.train.history import log_row, tensorboard_writer
+from encre.train.distillation import TAUGHT, softened_targets
+from encre.train.feed import Feed
+from encre.train.history import epoch_log
 from encre.train.losses import make_loss
 from encre.train.optimizer import make_optimizer, rate_at, set_rate
 from encre.train.outcome import BEST, LAST, Run, identity, write_run
+from encre.train.sampling import share
 from encre.train.score import ValidData, overall, validate
 from encre.train.settings import TrainConfig
 from encre.train.start import begin_from, hold_trunk, told
@@ -107,24 +107,20 @@ class Training:
         self, model_config: ModelConfig, dataset: Dataset, config: TrainConfig, *, out: Path, team: Team
     ) -> None:
         self.dataset, self.config, self.out, self.team = dataset, config, out, team
-        self.train, valid = dataset.train, dataset.valid
         torch.manual_seed(stream_seed(config.seed, "train", "weights"))
         self.model = build_model(with_tracks(model_config, dataset), tasks=dataset.tasks).to(team.device)
-        self.tracks = columns(self.model.config, dataset)
-        for subset in (self.train, valid):
+        tracks = columns(self.model.config, dataset)
+        for subset in (dataset.train, dataset.valid):
             self.model.check_lengths(subset.length, where=str(dataset.path))
-        self.valid = ValidData.of(valid, self.tracks)
+        self.valid = ValidData.of(dataset.valid, tracks)
         start = None if (out / LAST).is_file() else begin_from(self.model, dataset, config)
-        loss = make_loss(dataset.tasks, config, targets=self.train.targets, mask=self.train.target_mask)
+        loss = make_loss(dataset.tasks, config, targets=dataset.train.targets, mask=dataset.train.target_mask)
         self.loss = loss.to(team.device)
         self.loss.prepare(self.model)
-        self.soft: Softened | None = None
         self.average = make_average(self.model, config)
         self.optimizer = make_optimizer(self.model, config, loss=self.loss)
         self.precision: Literal["fp32", "bf16"] = choose_precision(config.precision, team.device)
-        self.synthetic = (self.train.elements["kind"] != "element").to_numpy()
-        self.positive = sampling.tissue_positives(self.train.targets, dataset.tasks)
-        self.steps_per_epoch = len(self._batches(0))
+        self.feed = Feed(dataset, config, tracks=tracks)
         self.identity = identity(self.model, dataset, config)
         self.state = State(start=start)
         if (out / LAST).is_file():
@@ -135,10 +131,8 @@ class Training:
 
     def _modules(self) -> dict[str, nn.Module]:
         """Everything with weights that a resumed training needs, by the name that it has in the state."""
-        kept: dict[str, nn.Module] = {"model": self.model, "loss": self.loss}
-        if self.average is not None:
-            kept["average"] = self.average
-        return kept
+        average = {} if self.average is None else {"average": self.average}
+        return {"model": self.model, "loss": self.loss, **average}
 
     @property
     def judged(self) -> EnhancerModel:
@@ -152,24 +146,19 @@ class Training:
 
     def run(self, progress: Progress, *, on_epoch: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Train to the end, and write the run folder."""
-        self.soft = softened_targets(self.dataset, self.config, out=self.out, team=self.team, progress=progress)
-        for line in told(self.state.start) if self.state.start and not self.state.steps else ():
+        self.feed.soft = softened_targets(self.dataset, self.config, out=self.out, team=self.team, progress=progress)
+        for line in told(self.state.start) if not self.state.steps else ():
             progress.say(line)
-        board = None
-        if self.team.leads and "tensorboard" in self.config.logs:
-            board = tensorboard_writer(self.out / "tensorboard")
-        while not self._done():
-            self._epoch(progress)
-            self._judge()
-            if board is not None:
-                log_row(board, self.state.history[-1])
-            if on_epoch is not None:
-                on_epoch(self.state.history[-1])
-        if board is not None:
-            board.close()
+        with epoch_log(self.out, self.config if self.team.leads else None) as log:
+            while not self._done():
+                self._epoch(progress)
+                self._judge()
+                log(self.state.history[-1])
+                if on_epoch is not None:
+                    on_epoch(self.state.history[-1])
         if self.team.leads:
             ran = {"device": str(self.team.device), "precision": self.precision, "world_size": self.team.world}
-            ran |= {"teacher": self.soft.teacher} if self.soft else {}
+            ran |= {"teacher": self.feed.soft.teacher} if self.feed.soft else {}
             write_run(self.out, self.model, self.state, dataset=self.dataset, config=self.config, ran=ran)
 
     def _done(self) -> bool:
@@ -180,21 +169,15 @@ class Training:
 
     def _spent(self) -> float:
         """Share of the training that is behind us: by steps, or by time where that is ahead."""
-        by_steps = self.state.steps / (self.steps_per_epoch * self.config.epochs)
+        by_steps = self.state.steps / (self.feed.steps * self.config.epochs)
         if self.config.max_minutes is None:
             return by_steps
         by_time = (time.monotonic() - self.begun) / (60 * self.config.max_minutes)
         return self.team.from_leader(max(by_steps, by_time))
 
-    def _batches(self, epoch: int) -> list[np.ndarray]:
-        rows = sampling.epoch_rows(self.synthetic, self.config, epoch, positive=self.positive)
-        return sampling.batches(rows, self.train.length, self.config, epoch=epoch)
-
     def _epoch(self, progress: Progress) -> None:
         state, config, team = self.state, self.config, self.team
-        jitter = int(self.dataset.manifest["sequence"].get("jitter") or 0)
-        reverse, shift = sampling.augmentation(len(self.train), config, epoch=state.epoch, jitter=jitter)
-        left = self._batches(state.epoch)[state.step :]
+        left = self.feed.batches(state.epoch)[state.step :]
         losses = torch.zeros((), device=team.device)
         self.model.train()
         with progress.track(f"{self.model.config.name} epoch {state.epoch + 1}", sum(map(len, left))) as advance:
@@ -202,12 +185,8 @@ class Training:
                 if (spent := self._spent()) >= 1 and state.step:
                     break
                 set_rate(self.optimizer, rate_at(spent, config))
-                rows = sampling.share(batch, team.rank, team.world)
-                flips, shifts = sampling.pick(reverse, rows), sampling.pick(shift, rows)
-                shown = self.train.batch(rows, reverse=flips, shift=shifts, signals=self.tracks)
-                if self.soft is not None:
-                    shown = shown._replace(targets=self.soft.targets[rows], target_mask=self.soft.mask[rows])
-                losses += self.step(augmented(shown, config, step=state.steps, spent=spent))
+                rows = share(batch, team.rank, team.world)
+                losses += self.step(self.feed.batch(rows, epoch=state.epoch, step=state.steps, spent=spent))
                 if self.average is not None:
                     self.average.update(self.model, spent=spent)
                 state.advance(len(batch))

@@ -126,6 +126,11 @@ class TrainConfig(Config):
         ``log(2) / (1 - ema_decay)`` steps.
     swa_share
         Last share of the training over which ``"swa"`` averages, at a learning rate that stays as it then is.
+    curriculum
+        Easy sequences first: ``"margin"`` (those of which logistic regression on 4-mers is sure), ``"length"`` (short
+        ones), or ``"none"`` (:mod:`encre.train.curriculum`).
+    curriculum_begin, curriculum_share
+        Share of the sequences shown in the first epoch, and the share of the epochs after which all of them are.
     augment
         Random edits of the training sequences, ``[train.augment]``: see :class:`AugmentConfig`.
     start
@@ -178,6 +183,9 @@ class TrainConfig(Config):
     averaging: Literal["none", "ema", "swa"] = "none"
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     swa_share: float = Field(default=0.25, gt=0, le=1)
+    curriculum: Literal["none", "margin", "length"] = "none"
+    curriculum_begin: float = Field(default=0.3, gt=0, le=1)
+    curriculum_share: float = Field(default=0.5, ge=0, le=1)
     augment: AugmentConfig = AugmentConfig()
     start: str | None = None
     frozen_epochs: int = Field(default=0, ge=0)

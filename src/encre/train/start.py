@@ -119,8 +119,10 @@ def open_source(folder: str | Path) -> Source:
     return Source(folder, read_weights(folder / WEIGHTS), config, tasks, manifest)
 
 
-def told(start: dict[str, Any]) -> list[str]:
+def told(start: dict[str, Any] | None) -> list[str]:
     """What :func:`begin_from` did, in words."""
+    if start is None:
+        return []
     taken, fresh, unused = start["taken"], start["fresh"], start["unused"]
     total = taken["tensors"] + len(fresh)
     line = f"begins from {start['path']}: takes {taken['tensors']} of {total} tensors ({taken['values']:,} values)"
