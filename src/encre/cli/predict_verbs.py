@@ -55,7 +55,8 @@ def predict(
     """Score sequences or regions with a model.
 
     Writes logits, calibrated probabilities and percentiles (among the model's background) per task, both
-    strands averaged; of an ensemble also the spread of its members. A sequence longer than the model's window is covered by windows that overlap by half.
+    strands averaged; of an ensemble also its members' spread. A sequence longer than the model's window is
+    covered by windows that overlap by half.
     """
     from encre.predict.base_rate import read_base_rate
     from encre.predict.inputs import check_source, read_inputs

@@ -11,7 +11,7 @@ The idea of recomputing the reach alone is that of fastISM (Nair et al. 2022) an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,36 +101,35 @@ def substituted_logits(
     SequenceError
         When the references are shorter or longer than the model takes.
     """
+    how: dict[str, Any] = {"both_strands": both_strands, "precision": precision, "progress": progress}
     if isinstance(model, Ensemble):
-        each = [
-            substituted_logits(m, codes, changes, both_strands=both_strands, precision=precision, progress=progress)
-            for m in model.members
-        ]
-        return np.mean([whole for whole, _ in each], axis=0), np.mean([changed for _, changed in each], axis=0)
+        each = [substituted_logits(member, codes, changes, **how) for member in model.members]
+        return tuple(np.mean(part, axis=0) for part in zip(*each, strict=True))  # pyright: ignore[reportReturnType]
     readout = readout_of(model)
     if readout is None or codes.shape[1] % readout.convolutions.period:
-        return naive_substituted_logits(
-            model, codes, changes, both_strands=both_strands, precision=precision, progress=progress
-        )
+        return naive_substituted_logits(model, codes, changes, **how)
     count, length = codes.shape
     model.check_lengths(np.array([length]))
     reference = np.zeros((count, len(model.tasks)), np.float32)
     changed = np.zeros((len(changes.row), len(model.tasks)), np.float32)
     device = next(model.parameters()).device
     context = autocast(choose_precision(precision, device), device)
-    engine = LocalChanges(readout)
+    engine, both = LocalChanges(readout), both_strands and not model.config.strand_symmetric
     with torch.inference_mode(), context, progress.track("substitute", len(changed), "change") as advance:
         for first, last, which in _blocks(changes, count, max(1, _BASES // length)):
-            block, part = codes[first:last], changes.take(which, first)
-            strands = [(block, part)]
-            if both_strands and not model.config.strand_symmetric:
-                strands.append((complement(block)[:, ::-1].copy(), part.reversed(length)))
+            strands = _strands(codes[first:last], changes.take(which, first), both=both)
             for bases, edits in strands:
                 whole, each = _one_strand(engine, bases, edits)
                 reference[first:last] += whole / len(strands)
                 changed[which] += each / len(strands)
             advance(len(which), "")
     return reference, changed
+
+
+def _strands(codes: np.ndarray, changes: Substitutions, *, both: bool) -> list[tuple[np.ndarray, Substitutions]]:
+    """References (R, L) and their changes as they are, and on the other strand."""
+    strands = [(codes, changes)]
+    return [*strands, (complement(codes)[:, ::-1].copy(), changes.reversed(codes.shape[1]))] if both else strands
 
 
 def _one_strand(engine: LocalChanges, codes: np.ndarray, edits: Substitutions) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from encre.errors import ConfigError
 from encre.evaluation.calibration import BaseRate
+from encre.evaluation.conformal import check_level
 from encre.predict.inputs import Records
 from encre.predict.policy import Counts
 
@@ -34,6 +35,8 @@ class Scoring:
         See :meth:`encre.predict.predictor.Predictor.probabilities`.
     skip_unscorable
         List rows that cannot be scored apart, rather than refuse them all.
+    conformal
+        Level of conformal sets and intervals (0.5 to 0.99); None for none.
 
     Raises
     ------
@@ -45,12 +48,15 @@ class Scoring:
     precision: Precision | str = "fp32"
     base_rate: BaseRate | None = None
     skip_unscorable: bool = False
+    conformal: float | None = None
 
     def __post_init__(self) -> None:
         if self.combine not in ("mean", "max"):
             raise ConfigError("windows of a long sequence are combined by mean or max", got=f"'{self.combine}'")
         if self.precision not in ("fp32", "bf16", "auto"):
             raise ConfigError("a precision is fp32, bf16 or auto", got=f"'{self.precision}'")
+        if self.conformal is not None:
+            check_level(self.conformal)
 
 
 class Scores(NamedTuple):

@@ -75,7 +75,8 @@ model.predict(["ACGT..."])  # a row a sequence, a logit and a probability a task
 ```
 
 or `encre predict sequences.fa --model RUN`. A logit is averaged over both strands; a probability is
-`sigmoid(logit / temperature + bias)` with the values of `calibration.json`, fitted on the valid split."""
+`sigmoid(logit / temperature + bias)`, or what the isotonic steps say, with the values of `calibration.json`, fitted
+on the valid split."""
 
 
 def _about(manifest: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from encre.evaluation.runs import compare_runs
 from encre.evaluation.summary import Finding, findings, group_label, number
 from encre.files import staged_file
-from encre.report import background, motif_section, sections, signal_section
+from encre.report import background, motif_section, sections, signal_section, trust_section
 from encre.report.folders import RunView, read_runs
 from encre.report.pages import render_page
 from encre.reproducibility import version
@@ -88,6 +88,8 @@ def _context(views: Sequence[RunView], pairs: Sequence[Mapping[str, Any]], *, no
         "curves": sections.task_curves(views),
         "against": sections.against(views),
         "reliability": sections.calibration_panels(views),
+        "fitted": trust_section.fitted_words(views),
+        "coverage": trust_section.coverage_tables(views),
         "learning": sections.learning(views),
         "motifs": motif_section.motif_sections(views),
         "signals": signal_section.signal_sections(views, pairs),
