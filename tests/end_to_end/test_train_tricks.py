@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from encre.data.build import DatasetConfig, build_dataset
 from encre.data.dataset import Dataset
 from encre.errors import ConfigError, MissingFileError
 from encre.models.checkpoint import load_model
@@ -26,6 +25,7 @@ from encre.train import loop
 from encre.train.loop import fit
 from encre.train.outcome import Run
 from encre.train.settings import TrainConfig
+from toy_words import built, texts
 
 CNN = {"name": "cnn", "channels": [12, 16], "pools": [2, 1], "norm": "batch", "embedding": 6}
 AUGMENT = {"shift": 4, "mutate": 0.05, "insert": 3, "delete": 3, "invert": 5, "translocate": 6, "finetune_share": 0.2}
@@ -37,26 +37,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def texts(seed: int = 0, rows: int = 360) -> list[str]:
-    """Every other sequence holds a planted word; lengths differ."""
-    rng = np.random.default_rng(seed)
-    plain = ["".join(rng.choice(list("ACGT"), rng.integers(36, 61))) for _ in range(rows)]
-    return [text[:12] + "GGTCAAACC" + text[21:] if row % 2 else text for row, text in enumerate(plain)]
-
-
-def built(folder: Path, sequences: list[str], task: str = "enhancer") -> Dataset:
-    """Half of the sequences train; those with the word are positive."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "words.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["sequence", task, "split"])
-        for row, text in enumerate(sequences):
-            writer.writerow([text, row % 2, ("train", "train", "valid", "test")[row // 2 % 4]])
-    source = {"kind": "table", "file": str(folder / "words.csv"), "tasks": {"enhancer": [task]}}
-    config = DatasetConfig.parse({"source": source | {"split_column": "split"}, "split": {"by": "column"}})
-    return build_dataset(config, out=folder / "dataset")
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from encre.cli import (
     look_verbs,
     motif_verbs,
     predict_verbs,
+    pretrain_verbs,
     scan_verbs,
     search_verbs,
     tokenizer_verbs,
@@ -51,6 +52,7 @@ data_verbs.add_to(app)
 fetch_verbs.add_to(data_verbs.data)
 search_verbs.add_to(data_verbs.data)
 tokenizer_verbs.add_to(data_verbs.data)
+pretrain_verbs.add_to(app)
 train_verbs.add_to(app)
 ensemble_verbs.add_to(app)
 tune_verbs.add_to(app)

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 def describe_folder(path: Path, *, verify: bool) -> dict[str, Any]:
     """Plain values about a dataset or run folder; ``verify`` checks every file against its checksum."""
-    if kind_of(path) == "run":
+    if (kind := kind_of(path)) == "run":
         return describe_run(path, verify=verify)
+    if kind == "pretrained":
+        from encre.train.start import open_source
+
+        return {"kind": kind, "path": str(path), **open_source(path).manifest, "verified": True}
     from encre.data.dataset import Dataset
 
     return describe_dataset(Dataset.open(path, verify=verify)) | ({"verified": True} if verify else {})
@@ -26,8 +30,12 @@ def describe_folder(path: Path, *, verify: bool) -> dict[str, Any]:
 
 def draw_folder(console: Console, path: Path, *, verified: bool = False) -> None:
     """A dataset or run folder as tables."""
-    if kind_of(path) == "run":
+    if (kind := kind_of(path)) == "run":
         draw_run(console, path)
+    elif kind == "pretrained":
+        from encre.train.start import open_source
+
+        draw_pretrained(console, path, open_source(path).manifest)
     else:
         from encre.data.dataset import Dataset
 
@@ -37,7 +45,7 @@ def draw_folder(console: Console, path: Path, *, verified: bool = False) -> None
 
 
 def kind_of(path: Path) -> str:
-    """``"run"`` or ``"dataset"``; anything else is an error in words."""
+    """``"run"``, ``"dataset"`` or ``"pretrained"``; anything else is an error in words."""
     from encre.errors import FolderError, MissingFileError
     from encre.files import read_json
 
@@ -46,9 +54,23 @@ def kind_of(path: Path) -> str:
     manifest = read_json(path / "manifest.json") if (path / "manifest.json").is_file() else {}
     found = manifest.get("format") if isinstance(manifest, dict) else None
     kind = found.get("kind") if isinstance(found, dict) else None
-    if kind not in ("run", "dataset"):
+    if kind not in ("run", "dataset", "pretrained"):
         raise FolderError("this is neither a dataset nor a run folder", where=path, expected="encre's manifest.json")
     return kind
+
+
+def draw_pretrained(console: Console, path: Path, manifest: Mapping[str, Any]) -> None:
+    """What a pretrained trunk names of masked bases, beside the baselines, and how to go on."""
+    found = manifest["evaluation"]
+    rows = {f"the pretrained {manifest['model']} trunk": found["accuracy"], **found["baselines"]}
+    console.print(
+        f"Share of {found['bases']:,} masked bases named rightly, in {found['windows']:,} held-out windows:"
+    )
+    for name, share in sorted(rows.items(), key=lambda row: -row[1]):
+        console.print(f"  {share:.4f}  {name.replace('_', ' ')}")
+    console.print(
+        f'Begin from it: encre train CONFIG --data DIR --out RUN --set train.start="{path}"', soft_wrap=True
+    )
 
 
 # ---------------------------------------------------------------------------------------------- datasets

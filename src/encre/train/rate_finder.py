@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from encre.errors import DataError
+from encre.errors import ConfigError, DataError
 from encre.files import staged_file
 from encre.models.settings import ModelConfig
 from encre.progress import SILENT, Progress
@@ -92,9 +92,15 @@ def find_rate(
 
     Raises
     ------
+    ConfigError
+        When the highest rate is not above the lowest.
     DataError
         When the loss is no number at the lowest rates already.
     """
+    if between[0] >= between[1]:
+        raise ConfigError(
+            "the highest learning rate is not above the lowest", got=f"{between[0]:g} to {between[1]:g}"
+        )
     rates = np.geomspace(*between, steps)
     losses: list[float] = []
     smoothed: list[float] = []
