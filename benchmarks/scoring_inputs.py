@@ -46,10 +46,8 @@ def write_plain(model: EnhancerModel, path: Path) -> Path:
     arrays = {"pools": np.array(CNN.pools)}
     for layer, block in enumerate(model.trunk.blocks):  # pyright: ignore
         arrays |= {f"weight{layer}": block.conv.weight.detach().squeeze(2), f"bias{layer}": block.conv.bias.detach()}
-    heads = list(model.heads.values())
-    order = model.order.tolist()
-    arrays["weight"] = torch.cat([head.weight.detach() for head in heads])[order]  # pyright: ignore
-    arrays["bias"] = torch.cat([head.bias.detach() for head in heads])[order]  # pyright: ignore
+    weight, bias = model.heads.matrix()
+    arrays |= {"weight": weight.detach(), "bias": bias.detach()}
     np.savez(path, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return path
 

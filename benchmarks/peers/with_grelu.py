@@ -1,6 +1,9 @@
-"""gReLU's side of ``scoring.py``: its ISM and its variant effects (substitutions of one base only)."""
+"""gReLU's side: of ``scoring.py`` its ISM and its variant effects (substitutions of one base only), of
+``training.py`` its training.
+"""
 
 import logging
+import time
 import warnings
 
 import line
@@ -8,10 +11,21 @@ import network
 import numpy as np
 import pandas as pd
 import torch
+from grelu.data.dataset import DFSeqDataset
 from grelu.interpret.score import ISM_predict
 from grelu.lightning import LightningModel
 from grelu.variant import predict_variant_effects
 from torch import nn
+
+
+class Timed(LightningModel):
+    """Notes when each training step, its batch drawn and its loss logged, is done."""
+
+    def on_train_start(self):
+        self.done = []
+
+    def on_train_batch_end(self, *_):
+        self.done.append(time.perf_counter())
 
 
 class Trunk(nn.Module):
@@ -65,7 +79,20 @@ def prepare(path):
             return_ad=False,
         )[..., 0]
 
-    return {"predict": predict, "slow": slow, "variants": variants}
+    def train(codes, targets, valid, batch):
+        """Its dataset, its trainer, one epoch from the same weights: seconds of each step but the first."""
+        frame = pd.DataFrame({"seq": ["".join("ACGTN"[code] for code in row) for row in codes]})
+        for task in range(targets.shape[1]):
+            frame[f"task{task}"] = targets[:, task]
+        fitted = {"task": "binary", "loss": "bce", "lr": 1e-3, "batch_size": int(batch), "num_workers": 0}
+        fitted |= {"logger": "csv", "devices": "cpu", "max_epochs": 1, "checkpoint": True, "early_stopping": False}
+        timed = Timed(settings, fitted)
+        timed.model = Trunk(network.read(path).train())
+        parts = [frame.iloc[: -int(valid)], frame.iloc[-int(valid) :].reset_index(drop=True)]
+        timed.train_on_dataset(*(DFSeqDataset(part, rc=part is parts[0]) for part in parts))
+        return np.diff(timed.done)
+
+    return {"predict": predict, "slow": slow, "variants": variants, "train": train}
 
 
 line.serve(prepare)

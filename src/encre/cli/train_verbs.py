@@ -44,10 +44,12 @@ def train(
     if not resume and "RANK" not in os.environ:  # under torchrun another process may have begun to write
         _refuse_unfinished(out)
         refuse_occupied(out)
+    from encre.cli.memory import keep_freed_memory
     from encre.cli.show import describe_run, draw_run
     from encre.models.registry import model_config
     from encre.train.loop import fit
 
+    keep_freed_memory()
     progress = session.progress
     fit(model_config(settings.model), dataset, settings.train, out=out, resume=resume, progress=progress)
     session.show(describe_run(out), lambda console: draw_run(console, out))
