@@ -206,8 +206,13 @@ def test_the_poisson_loss_is_half_the_deviance_over_the_mean():
     assert value.item() == pytest.approx(mean_poisson_deviance(targets.numpy(), rate) / 2 / 3, rel=1e-5)
     value.backward()
     np.testing.assert_allclose(z.grad, (rate - targets.numpy()) / 3 / 3, rtol=1e-5)
-    with pytest.raises(ConfigError, match="negative targets"):
-        rows("regression", [[-1.0], [2.0]], regression_loss="poisson")
+    below, _, _ = rows("regression", [[-1.0], [2.0]], regression_loss="poisson")
+    for link, said in (("identity", 'link = "log"'), ("log", "negative targets")):
+        model = build_model(
+            CNNConfig(channels=(4,), kernel_sizes=(3,), pools=(1,), link=link), tasks=loss_tasks(below)
+        )
+        with pytest.raises(ConfigError, match=said):
+            below.prepare(model)
 
 
 @pytest.mark.parametrize("neighbours", [512, 2])

@@ -51,6 +51,7 @@ class LinearHeads(nn.ModuleDict):
     order: Tensor
     unit_scale: Tensor
     unit_offset: Tensor
+    measured: Tensor
 
     def __init__(self, width: int, tasks: TaskSet, config: ModelConfig) -> None:
         groups = tasks.groups
@@ -61,6 +62,7 @@ class LinearHeads(nn.ModuleDict):
         self.measures = [task.kind == "regression" for task in tasks]
         self.link = config.link
         if any(self.measures):
+            self.register_buffer("measured", torch.tensor(self.measures), persistent=False)
             self.register_buffer("unit_scale", torch.ones(len(tasks)))
             self.register_buffer("unit_offset", torch.zeros(len(tasks)))
         self.watched = False
@@ -76,11 +78,11 @@ class LinearHeads(nn.ModuleDict):
         """Take the unit of each regression's target from its mean and standard deviation (K,) in train."""
         if not any(self.measures):
             return
-        chosen = torch.tensor(self.measures)
-        centre, spread = (torch.from_numpy(np.asarray(values, np.float32)) for values in (mean, deviation))
-        one, zero = torch.ones(len(chosen)), torch.zeros(len(chosen))
-        self.unit_scale.copy_(torch.where(chosen, spread if self.link == "identity" else centre, one))
-        self.unit_offset.copy_(torch.where(chosen, centre, zero) if self.link == "identity" else zero)
+        if self.link == "log":
+            mean, deviation = np.zeros_like(mean), np.where(mean > 0, mean, 1)
+        scale, offset = np.where(self.measures, deviation, 1), np.where(self.measures, mean, 0)
+        self.unit_scale.copy_(torch.from_numpy(scale))
+        self.unit_offset.copy_(torch.from_numpy(offset))
 
     def matrix(self) -> tuple[Tensor, Tensor]:
         """All of them as one linear layer: weight (K, D) and bias (K,), in the tasks' order."""
@@ -110,8 +112,7 @@ class LinearHeads(nn.ModuleDict):
         """Outputs (B, K), those of regressions brought to the unit of their targets."""
         logits = logits.float()
         if self.link == "log":
-            rates = logits.clamp(max=_HIGHEST).exp()
-            logits = torch.where(torch.tensor(self.measures, device=logits.device), rates, logits)
+            logits = torch.where(self.measured, logits.clamp(max=_HIGHEST).exp(), logits)
         return logits * self.unit_scale + self.unit_offset
 
 

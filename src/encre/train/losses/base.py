@@ -42,6 +42,12 @@ class GroupFacts:
     lowest: float
     exclusive: bool
 
+    @property
+    def at(self) -> slice | list[int]:
+        """The columns for indexing: a run of them as a slice, which a GPU need not be sent."""
+        first, last = self.columns[0], self.columns[-1]
+        return slice(first, last + 1) if last - first == len(self.columns) - 1 else list(self.columns)
+
 
 def group_facts(tasks: TaskSet, *, targets: np.ndarray, mask: np.ndarray) -> list[GroupFacts]:
     """Facts of every group, from targets and mask (N, K) of the train split."""

@@ -65,7 +65,7 @@ class MultiTaskLoss(nn.Module):
         Raises
         ------
         ConfigError
-            When a loss needs another head than the model has.
+            When a loss needs another head than the model has, or a head other targets.
         """
         for group in self.groups:
             for key in ("link", "head"):
@@ -76,6 +76,13 @@ class MultiTaskLoss(nn.Module):
                         expected=f'[model] {key} = "{wanted}"',
                         got=f'"{got}"',
                     )
+            if model.config.link == "log" and group.facts.kind == "regression" and group.facts.lowest < 0:
+                raise ConfigError(
+                    f"predictions by the log link are above 0, and '{group.facts.name}' has negative targets",
+                    where="[model] link",
+                    got=f"{group.facts.lowest:g}",
+                    remedy='Set link = "identity", or give the counts themselves.',
+                )
         mean, deviation = np.zeros(len(model.tasks)), np.ones(len(model.tasks))
         for group in self.groups:
             at = list(group.facts.columns)
@@ -95,17 +102,17 @@ class MultiTaskLoss(nn.Module):
             (B, K) bool: True where the target is measured.
         """
         mask = gated(mask, targets, [group.facts for group in self.groups], self.gate)
-        counts = sum_over_processes(torch.stack([mask[:, g.facts.columns].sum() for g in self.groups]).float())
+        counts = sum_over_processes(torch.stack([mask[:, g.facts.at].sum() for g in self.groups]).float())
         shares = []
-        for at, (group, count) in enumerate(zip(self.groups, counts, strict=True)):
-            columns = group.facts.columns
-            real = mask[:, columns]
-            target = torch.where(real, targets[:, columns], 0.0)
-            positive, negative = getattr(self, f"positive{at}"), getattr(self, f"negative{at}")
+        for number, (group, count) in enumerate(zip(self.groups, counts, strict=True)):
+            at = group.facts.at
+            real = mask[:, at]
+            target = torch.where(real, targets[:, at], 0.0)
+            positive, negative = getattr(self, f"positive{number}"), getattr(self, f"negative{number}")
             weight = torch.where(target > 0.5, positive, negative) * real
             if self.smoothing and group.facts.kind != "regression":
                 target = target + self.smoothing * (group.entries.chance - target)
-            losses = group.entries(logits[:, columns].float(), target, real)
+            losses = group.entries(logits[:, at].float(), target, real)
             shares.append((losses * weight).sum() / count.clamp(min=1))
         return self.balance(torch.stack(shares), counts, self._shared(logits))
 
@@ -130,7 +137,7 @@ def gated(mask: Tensor, targets: Tensor, groups: Sequence[GroupFacts], gate: int
     mask = mask.clone()
     for group in groups:
         if group.kind == "multilabel":
-            mask[:, group.columns] &= open_rows[:, None]
+            mask[:, group.at] &= open_rows[:, None]
     return mask
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from encre.errors import ConfigError
 from encre.train.losses.base import EntryLoss, GroupFacts
 from encre.train.settings import TrainConfig
 
@@ -44,14 +44,7 @@ class Poisson(EntryLoss):
 
     def __init__(self, facts: GroupFacts, config: TrainConfig) -> None:
         super().__init__(facts, config)
-        if facts.lowest < 0:
-            raise ConfigError(
-                f"the Poisson loss is for counts and rates, and '{facts.name}' has negative targets",
-                where="[train] regression_loss",
-                got=f"{facts.lowest:g}",
-                remedy='Use "huber", or give the counts themselves.',
-            )
-        self.keep("mean", facts.mean.clip(min=1e-6))
+        self.keep("mean", np.where(facts.mean > 0, facts.mean, 1))
 
     def forward(self, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
         """Losses (B, k); see :class:`EntryLoss`."""
