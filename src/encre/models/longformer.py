@@ -89,9 +89,9 @@ class WindowAttention(DenseAttention):
         """Where a block's queries look: (B * blocks, 1, window, globals + 3 * window) bool."""
         window, first = self.window, self.first
         real = _cut(extent.mask[:, first:, None, None], window)[..., 0, 0]
-        real = real | (~real.any(-1, keepdim=True) & (first == 0))  # a block of padding looks at padding: no 0 / 0
-        real = F.pad(real, (0, 0, 1, 1))
-        real = F.pad(torch.cat([real[:, :-2], real[:, 1:-1], real[:, 2:]], -1), (first, 0), value=True)
+        around = F.pad(real, (0, 0, 1, 1))
+        own = real if first else real | ~real.any(-1, keepdim=True)  # or a block of padding had nothing to look at
+        real = F.pad(torch.cat([around[:, :-2], own, around[:, 2:]], -1), (first, 0), value=True)
         place = torch.arange(window, device=real.device)
         away = torch.arange(3 * window, device=real.device) - window - place[:, None]
         band = F.pad(away.abs() <= window, (first, 0), value=True)
