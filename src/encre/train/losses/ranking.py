@@ -17,8 +17,8 @@ class Ranking(Huber):
     """Half Huber's loss, half ``log(1 + exp(-(z_i - z_j)))`` over pairs whose target ``i`` is above that of ``j``.
 
     z is the prediction in standard deviations of train. A row is compared with :data:`NEIGHBOURS` rows on either side
-    in the *global* batch, whichever process holds them; equal targets are no pair. Its part is the mean over its
-    partners, so that the mean over rows is the mean over pairs.
+    in the *global* batch, whichever process holds them; between equal targets nothing is lost. Its part is the mean
+    over its partners, so that the mean over rows is the mean over pairs.
     """
 
     def forward(self, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
@@ -60,9 +60,8 @@ def _global(rows: Tensor) -> tuple[Tensor, Tensor]:
     sizes = torch.zeros(world, dtype=torch.int64, device=rows.device)
     sizes[rank] = len(rows)
     dist.all_reduce(sizes)
-    table = rows.new_zeros(
-        int(sizes.max()), world, rows.shape[1]
-    )  # rows are shared out one by one: see sampling.share
+    # Row i of process r stands at i x world + r of the global batch: see sampling.share.
+    table = rows.new_zeros(int(sizes.max()), world, rows.shape[1])
     table[: len(rows), rank] = rows
     dist.all_reduce(table)
     held = torch.arange(len(table), device=rows.device)[:, None] < sizes
