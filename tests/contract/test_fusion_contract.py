@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from encre.errors import ConfigError
+from encre.interpret.twin import has_twin
 from encre.models.checkpoint import load_model, save_model
 from encre.models.fusion.registry import FUSIONS
 from encre.models.fusion.tracks import Tracks
 from encre.models.inference import predict_logits
 from encre.models.model import EnhancerModel, build_model
 from encre.models.registry import model_config
+from encre.models.relaxed import relaxed_both_strands
 from encre.models.settings import SignalConfig
+from encre.models.stretch import stretch_logits
 from encre.tasks import screen_tasks
 
 TASKS = screen_tasks(["brain", "heart"])
@@ -159,3 +162,18 @@ def test_no_fusion_is_no_signals():
         build_model(model_config({**TRUNKS["cnn"], "signals": {"fusion": "late"}}), tasks=TASKS)
     with pytest.raises(ConfigError, match=r"signals.*multiple of heads"):
         model_config({**TRUNKS["cnn"], "signals": {"fusion": "cross_attention", "width": 6}})
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("trunk", ["one_hot", "cnn_lstm"])
+def test_fast_ways_of_scoring_are_those_of_the_sequence_alone(trunk: str, fusion: str):
+    """A scan, mutagenesis and gradients go without tracks, through widened inputs and wider heads."""
+    made = model(trunk, fusion)
+    codes = np.random.default_rng(0).integers(0, 4, 90).astype(np.uint8)
+    windows = np.concatenate([codes[at : at + 60] for at in (0, 10, 20, 30)])
+    expected = predict_logits(made, windows, np.arange(5) * 60)
+    np.testing.assert_allclose(stretch_logits(made, codes, window=60, stride=10), expected, atol=2e-5)
+    one_hot = torch.eye(4)[torch.from_numpy(codes[:60]).long()].T[None]
+    relaxed = relaxed_both_strands(made, one_hot, torch.from_numpy(codes[None, :60]))
+    np.testing.assert_allclose(relaxed.detach().numpy(), expected[:1], atol=2e-5)
+    assert not has_twin(made)
