@@ -56,9 +56,7 @@ def fit_isotonic(targets: np.ndarray, logits: np.ndarray) -> Steps:
     weight = np.bincount(place).astype(float)
     positives = np.bincount(place, weights=targets)
     positives[0] += _DOUBT
-    weight[[0, -1]] += _DOUBT
-    if len(x) == 1:
-        return Steps([float(x[0])], [float(positives[0] / weight[0])])
+    np.add.at(weight, [0, -1], _DOUBT)  # twice where there is one logit alone
     sizes, sums, counts = _pool(positives, weight)
     last = np.cumsum(counts) - 1
     first = last - counts + 1
