@@ -22,7 +22,7 @@ from encre.interpret.design.target import Objective
 from encre.models.checkpoint import save_model
 from encre.models.inference import predict_logits
 from encre.models.model import build_model
-from encre.models.registry import MODELS, model_config
+from encre.models.registry import model_config
 from encre.predict.predictor import Predictor, load
 from encre.sequence.alphabet import encode
 from encre.tasks import Task, TaskSet
@@ -99,7 +99,7 @@ def test_a_logit_can_be_asked_for(model: Predictor):
     assert found.summary["objective"] == "- |logit(heart) + 1.5|"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("method", ["greedy", "evolution", "gradient"])
 def test_every_trunk_and_kmers_can_be_designed_with(tmp_path: Path, name: str, method: str):
     predictor = run_of(tmp_path / "run", name)
@@ -145,7 +145,7 @@ def test_children_of_two_parents_keep_to_the_limit_of_edits(model: Predictor):
 # ------------------------------------------------------------------------------------------- oracle
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_a_greedy_step_is_the_best_of_all_single_edits(tmp_path: Path, name: str):
     predictor = run_of(tmp_path / "run", name)
     constraints = Constraints(DesignSettings(gc=(0.3, 0.7), forbid=("GATC", "RGY"), keep=((5, 9),), max_edits=4))
