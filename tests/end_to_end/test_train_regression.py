@@ -179,16 +179,19 @@ def test_two_processes_learn_what_one_learns(dataset: Dataset, tmp_path: Path):
     script.write_text(
         textwrap.dedent(
             f"""
-            import json, sys
+            import json
+            import torch.distributed as dist
             from encre.data.dataset import Dataset
             from encre.models.registry import model_config
             from encre.train.loop import fit
             from encre.train.settings import TrainConfig
 
+            dist.init_process_group("gloo")  # once for both trainings
             dataset = Dataset.open({str(dataset.path)!r})
             for name, (model, values) in json.load(open({str(tmp_path / "ask.json")!r})).items():
                 settings = TrainConfig(**{shared!r}, **values)
                 fit(model_config(model), dataset, settings, out={str(tmp_path / "two_")!r} + name)
+            dist.destroy_process_group()
             """
         )
     )
