@@ -16,6 +16,16 @@ from encre.models.model import EnhancerModel, build_model
 from encre.models.registry import model_config
 from encre.tasks import screen_tasks
 
+ENCODER = {
+    "stem": 8,
+    "widths": [8],
+    "blocks": [1],
+    "pools": [2],
+    "attention_layers": 2,
+    "heads": 2,
+    "feed_forward": 12,
+    "dropout": 0.0,
+}
 SMALL = {
     "cnn": {"name": "cnn", "channels": [8, 8], "embedding": 4},
     "cnn_pools": {
@@ -36,6 +46,20 @@ SMALL = {
     },
     "transformer": {"name": "transformer", "width": 16, "layers": 2, "heads": 2, "feed_forward": 24, "dropout": 0.0},
     "transformer_stride": {"name": "transformer", "width": 8, "layers": 1, "heads": 2, "stride": 2, "pooling": "max"},
+    "hybrid": {"name": "hybrid", **ENCODER, "global_tokens": 2},
+    "longformer": {"name": "longformer", **ENCODER, "window": 2, "global_tokens": 1},
+    "longformer_alone": {"name": "longformer", **ENCODER, "window": 3, "global_tokens": 0, "pooling": "max"},
+    "performer": {"name": "performer", **ENCODER, "random_features": 8},
+    "dilated": {
+        "name": "dilated",
+        "stem": 8,
+        "widths": [8],
+        "blocks": [1],
+        "pools": [2],
+        "dropout": 0.0,
+        "dilated_layers": 3,
+        "gated": 6,
+    },
 }
 
 
@@ -79,7 +103,20 @@ def test_what_stands_in_the_padding_does_not_matter(name: str):
         torch.testing.assert_close(made(codes, length), one, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["cnn", "cnn_pools", "cnn_lstm", "transformer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cnn",
+        "cnn_pools",
+        "cnn_lstm",
+        "transformer",
+        "hybrid",
+        "longformer",
+        "longformer_alone",
+        "performer",
+        "dilated",
+    ],
+)
 def test_padding_never_moves_a_gradient(name: str):
     codes, offsets = flat([30, 12, 21], 3)
     batch = padded(codes, offsets, np.arange(3))
