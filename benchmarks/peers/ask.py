@@ -49,7 +49,10 @@ class Peer:
         """Let the worker go."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(timeout=60)
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
         self.log.close()
 
     def give(self, **arrays: np.ndarray) -> dict[str, str]:

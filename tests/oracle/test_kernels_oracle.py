@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -117,3 +122,42 @@ def test_rows_of_a_padded_batch_go_and_come_back_with_their_gradients() -> None:
     assert rows.shape == (9, 2)
     assert torch.equal(back, torch.where(real, 2 * x, 0.0))
     assert torch.equal(x.grad, torch.where(real, 2 * torch.arange(30.0).view(3, 5, 2), 0.0))  # pyright: ignore[reportArgumentType]
+
+
+SHARED = """
+import torch
+import torch.distributed as dist
+from encre.models import kernels
+from encre.models.layers import Extent, MaskedBatchNorm
+
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+rank, fused = dist.get_rank(), kernels.fused
+length, share = torch.tensor([20, 20, 11, 20, 7, 20])[rank::2], torch.randn(6, 8, 1, 20)[rank::2]
+for kind, limit in ((torch.float32, 1e-5), (torch.bfloat16, 0.02)):
+    given = (torch.randn(6, 8, 1, 20, generator=torch.Generator().manual_seed(1)) * 2 + 1).to(kind)[rank::2]
+    sides = []
+    for way in (fused, lambda x: False):
+        kernels.fused = way
+        norm = MaskedBatchNorm(8).train()
+        torch.nn.init.normal_(norm.weight, 1, 0.3, generator=torch.Generator().manual_seed(2))
+        x = given.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
+        y = norm(x, Extent.of(length, 20, x.device), scale=1.25)
+        (y.float() * share).sum().backward()
+        sides.append([y, x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()])
+    for ours, theirs in zip(*sides, strict=True):
+        assert ours.dtype == theirs.dtype
+        limits = {"atol": limit * (1 + float(theirs.abs().max())), "rtol": 0}
+        torch.testing.assert_close(ours, theirs, **limits)
+dist.destroy_process_group()
+"""
+
+
+def test_a_norm_over_two_processes_is_the_composition_of_sums(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "shared.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -164,6 +165,53 @@ def finish(y: Tensor, x: Tensor | None, *, padding: Tensor | None, share: float,
     inside = [None if part is None else part.squeeze(2).transpose(1, 2).contiguous() for part in (y, x)]
     out: Tensor = _Finish.apply(*inside, padding, (share, pool))  # pyright: ignore[reportAssignmentType]
     return out.transpose(1, 2).unsqueeze(2)
+
+
+class _SharedNorm(torch.autograd.Function):
+    """Batch normalisation by the statistics over all processes of a torchrun job; (1, D, 1, R) both ways."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        features, own = x.shape[1], x.new_zeros(2 * x.shape[1] + 1, dtype=torch.float32)
+        if x.numel():
+            own[:features], own[features:-1] = torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
+            own[-1] = x.shape[3]
+        table = own.new_zeros(dist.get_world_size(), len(own))
+        table[dist.get_rank()] = own
+        dist.all_reduce(table)
+        means, variances, share = table[:, :features], table[:, features:-1], table[:, -1:] / table[:, -1].sum()
+        mean = (means * share).sum(0)
+        variance = ((variances + (means - mean).square()) * share).sum(0)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps, ctx.count = eps, table[:, -1].sum()
+        ctx.mark_non_differentiable(mean, variance)
+        y = torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
+        return y, mean, variance * ctx.count / (ctx.count - 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor, *_: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, mean, variance = ctx.saved_tensors
+        inverse = (variance + ctx.eps).rsqrt()
+        state = (None, None, mean, inverse, True, ctx.eps, (False, True, True))
+        own = torch.cat(torch.ops.aten.native_batch_norm_backward(grad, x, weight, *state)[1:])
+        total = own / ctx.count
+        dist.all_reduce(total)
+        along, level = total.chunk(2)  # of the gradient: with the normalised input, and its mean
+        scale = weight * inverse
+        slope = -scale * inverse * along
+        plain = (torch.zeros_like(mean), torch.ones_like(mean), False, 0.0, 0.0)
+        rest = torch.native_batch_norm(x, slope, -slope * mean - scale * level, *plain)[0]
+        found = torch.addcmul(rest, grad, scale.to(grad.dtype)[:, None, None])
+        return found, *own.chunk(2), None
+
+
+def shared_norm(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise this process's rows (1, D, 1, R) by the mean and variance (D,) over all processes, which come back.
+
+    The variance that comes back is the unbiased one; gradients flow through the normalised rows alone.
+    """
+    return _SharedNorm.apply(x, weight, bias, eps)  # pyright: ignore[reportReturnType]
 
 
 class _Pack(torch.autograd.Function):

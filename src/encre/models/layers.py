@@ -165,6 +165,13 @@ class MaskedBatchNorm(nn.Module):
 
     def _spread(self, rows: Tensor, scale: float) -> Tensor:
         """Normalise this process's rows (R, D) by the statistics over all processes."""
+        if kernels.fused(rows):
+            image, weight, bias = rows.t()[None, :, None], self.weight * scale, self.bias * scale
+            y, mean, variance = kernels.shared_norm(image, weight, bias, eps=self.eps)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance, self.momentum)
+            return y.squeeze((0, 2)).t()
         kind, rows = rows.dtype, rows.float()
         sums = sum_over_processes(torch.cat([rows.sum(0), rows.new_tensor([rows.shape[0]])]))
         n = sums[-1].detach()
@@ -216,7 +223,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features and extent after the block."""
         y = self.conv(x)
-        if self.training and kernels.fused(y):
+        if kernels.fused(y) and (self.training or not torch.is_grad_enabled()):
             return self._finished(y, x, extent)
         if self.norm is not None:
             y = self.norm(y, extent)
@@ -228,13 +235,14 @@ class ConvBlock(nn.Module):
         return self.pooled(extent.zero(y + x if self.residual else y), extent)
 
     def _finished(self, y: Tensor, x: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
-        """The same in training on a CPU, in fewer passes; the dropout's scale is in the norm's weights."""
-        scale = 1 / (1 - self.dropout)
-        y = y * scale if self.norm is None and self.dropout else y
+        """The same on a CPU, in fewer passes; the dropout's scale is in the norm's weights."""
+        share = self.dropout if self.training else 0.0
+        scale = 1 / (1 - share)
+        y = y * scale if self.norm is None and share else y
         y = y if self.norm is None else self.norm(y, extent, scale=scale)
         rest = x if self.residual else None
         pool = self.pool if self.pools_from_start(extent) else 1
-        y = kernels.finish(y, rest, padding=extent.padding, share=self.dropout, pool=pool)
+        y = kernels.finish(y, rest, padding=extent.padding, share=share, pool=pool)
         if pool < self.pool:
             return self.pooled(y, extent)
         return y, extent.pooled(self.pool) if self.pool > 1 else extent
