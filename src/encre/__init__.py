@@ -28,6 +28,9 @@ _HOME = {
     "fit": "encre.train.loop",
     "evaluate": "encre.train.assess",
     "compare": "encre.train.assess",
+    "join_runs": "encre.models.joining",
+    "tune": "encre.train.tuning",
+    "TuneConfig": "encre.train.space",
     "load": "encre.predict.predictor",
     "predict_regions": "encre.predict.regions",
     "score_variants": "encre.predict.variants.effects",
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from encre.interpret.settings import AttributionSettings as AttributionSettings
     from encre.models.cnn import CNNConfig as CNNConfig
     from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
+    from encre.models.joining import join_runs as join_runs
     from encre.models.model import build_model as build_model
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
@@ -71,6 +75,8 @@ if TYPE_CHECKING:
     from encre.train.assess import evaluate as evaluate
     from encre.train.loop import fit as fit
     from encre.train.settings import TrainConfig as TrainConfig
+    from encre.train.space import TuneConfig as TuneConfig
+    from encre.train.tuning import tune as tune
 
 
 def __getattr__(name: str) -> Any:

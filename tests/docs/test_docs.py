@@ -15,7 +15,7 @@ from encre.data.build import DatasetConfig
 from encre.models.registry import model_config
 from encre.sources.catalogue import find, load_catalogue
 from encre.sources.references import references
-from encre.train.settings import RunConfig
+from encre.train.space import TuneConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,7 +56,7 @@ def test_configs_shown_are_valid(page: Path):
             if "source" in values:
                 DatasetConfig.parse(values, where=page.name)
             else:
-                model_config(RunConfig.parse(values, where=page.name).model)
+                model_config(TuneConfig.parse(values, where=page.name).model)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -89,4 +89,4 @@ def test_shipped_examples_are_valid(file: Path):
         assert all(find(name, load_catalogue()) for name in references(values))
         DatasetConfig.parse(values, where=file)
     else:
-        model_config(RunConfig.from_toml(file).model)
+        model_config(TuneConfig.from_toml(file).model)

@@ -117,3 +117,12 @@ def test_predict_verb_writes_the_spread(joined: Path, tmp_path: Path):
     out = tmp_path / "x.tsv"
     assert run(["-q", "predict", str(tmp_path / "x.fa"), "--model", str(joined), "--out", str(out)]) == 0
     assert {"sd_heart", "sd_brain"} <= set(pl.read_csv(out, separator="\t").columns)
+
+
+def test_sets_need_cutoffs(joined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "x.fa").write_text(f">a\n{toy_models.random_text(64, 1)}\n")
+    words = ["-q", "predict", str(tmp_path / "x.fa"), "--model", str(joined), "--conformal"]
+    assert run([*words, "0.9"]) == 2
+    assert "carries no cutoffs for conformal sets" in capsys.readouterr().err
+    assert run([*words, "1.2"]) == 2
+    assert "0.5 to 0.99" in capsys.readouterr().err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +21,7 @@ from encre.evaluation.isotonic import fit_isotonic
 from encre.evaluation.judgement import judge
 from encre.evaluation.table import prediction_table
 from encre.predict.sets import set_columns
+from encre.report.trust_section import coverage_tables, fitted_words
 from encre.tasks import Task, TaskSet
 
 TASKS = TaskSet([Task("enhancer", "enhancer"), Task("level", "level", "regression")])
@@ -158,3 +161,23 @@ def test_sets_become_columns_and_unknown_tasks_stay_empty():
     assert (table["high_level"] - table["low_level"]).to_numpy() == pytest.approx(2 * 1.645, abs=0.3)
     other = set_columns(Conformal(), TASKS, logits, level=0.9)
     assert all(column.null_count() == 2 for column in other.values())
+
+
+def test_the_report_marks_coverage_that_misses_its_promise():
+    values = judge(drawn(4000, seed=5), drawn(4000, seed=6), TASKS, resamples=200, calibration="isotonic").values
+    elsewhere = drawn(4000, seed=6).with_columns(pl.col("logit_enhancer") + 2)
+    far = judge(drawn(4000, seed=5), elsewhere, TASKS, resamples=200).values
+    views: list[Any] = [
+        SimpleNamespace(label="near", evaluation=values),
+        SimpleNamespace(label="far", evaluation=far),
+    ]
+    near, off = coverage_tables(views)
+    assert [row["name"] for row in near["rows"]] == ["enhancer", "level"]
+    assert near["rows"][0]["cells"][0] == "90.0 %"
+    assert [row["off"] for row in near["rows"] + off["rows"]] == [False, False, True, False]
+    assert (
+        fitted_words(views) == "Fitted on valid: isotonic steps (near: enhancer), and temperature and bias elsewhere."
+    )
+    older = SimpleNamespace(label="older", evaluation={"tasks": {"enhancer": {}}})
+    assert coverage_tables([older]) == []  # type: ignore[list-item]
+    assert fitted_words([older]) == "Temperature and bias were fitted on valid."  # type: ignore[list-item]
