@@ -51,6 +51,7 @@ def save_model(
     manifest: Mapping[str, Any],
     train: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write a run folder; files that are already in it stay.
 
@@ -66,6 +67,8 @@ def save_model(
         The resolved ``[train]`` table.
     calibration
         ``{"temperatures": {task: t}, "thresholds": {task: p}, …}``.
+    half
+        Keep matrices as float16, in half the bytes; judge what is read back.
 
     Returns
     -------
@@ -75,7 +78,8 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
-    write_weights(folder / WEIGHTS, model.state_dict())
+    weights = model.state_dict()
+    write_weights(folder / WEIGHTS, {k: v.half() if half and v.dim() > 1 else v for k, v in weights.items()})
     kept = config.files()
     for path, text in kept.items():
         _write_text(folder / path, text)

@@ -87,7 +87,8 @@ def _about(manifest: Mapping[str, Any]) -> str:
     said = (
         f"It reads DNA sequences of {bases} and gives a logit for each of: {tasks}." if high else f"Tasks: {tasks}."
     )
-    return f"{said} It has {manifest.get('parameters', 0):,} parameters."
+    said = f"{said} It has {manifest.get('parameters', 0):,} parameters."
+    return "\n".join([said, *(f"\n{note}" for note in manifest.get("notes", []))])
 
 
 def _found(view: RunView) -> str:

@@ -21,21 +21,33 @@ from encre.sources.elements import Elements, arrange, describe
 from encre.tasks import Task, TaskSet
 
 CELL_LINES = ("GM12878", "hESCT0", "K562", "HepG2")
+COMPONENTS = 16
 LENGTH = 200
 """Bases of every element."""
 
 
 class DhsSettings(Config):
-    """Settings of the shipped source: there is nothing to choose."""
+    """Settings of the shipped source.
+
+    Parameters
+    ----------
+    components
+        Predict as well which of the 16 components of the DHS vocabulary (Meuleman et al. 2020) a site belongs to.
+    """
 
     kind: Literal["dhs"] = "dhs"
+    components: bool = False
 
 
-def dhs_tasks() -> TaskSet:
-    """Task ``element`` (real element against its shuffle) and one task for each of the four cell lines."""
+def dhs_tasks(*, components: bool = False) -> TaskSet:
+    """Task ``element`` (real element against its shuffle), the four cell lines and, if asked for, the components."""
     element = Task("element", "element", "binary", description="real element, not its own dinucleotide shuffle")
     lines = [Task(n, "cell_line", "multilabel", description=f"DNase-hypersensitive in {n}") for n in CELL_LINES]
-    return TaskSet([element, *lines])
+    parts = [
+        Task(f"component_{n}", "component", "multilabel", description=f"component {n} of the DHS vocabulary")
+        for n in range(1, COMPONENTS + 1)
+    ]
+    return TaskSet([element, *lines, *(parts if components else [])])
 
 
 def read_dhs(settings: DhsSettings | None = None, *, progress: Progress = SILENT) -> Elements:
@@ -52,6 +64,7 @@ def read_dhs(settings: DhsSettings | None = None, *, progress: Progress = SILENT
     FolderError
         When the installed package lacks the file.
     """
+    settings = settings or DhsSettings()
     path = Path(str(resources.files("encre.assets") / "dhs" / "dhs.parquet"))
     if not path.is_file():
         raise FolderError("the shipped data is missing", where=path, remedy="Install encre again.")
@@ -67,7 +80,12 @@ def read_dhs(settings: DhsSettings | None = None, *, progress: Progress = SILENT
         pl.lit(1.0).alias("element"),
         *((tag == line).cast(pl.Float32).alias(line) for line in CELL_LINES),
     )
-    tasks, ledger = dhs_tasks(), Ledger()
+    if settings.components:
+        own = pl.col("component")
+        table = table.with_columns(
+            (own == n).cast(pl.Float32).alias(f"component_{n}") for n in range(1, COMPONENTS + 1)
+        )
+    tasks, ledger = dhs_tasks(components=settings.components), Ledger()
     ledger.add(
         "read shipped elements",
         table.height,

@@ -1,0 +1,258 @@
+"""What each token, trunk, loss and trick is worth: one change at a time against one base, on real data.
+
+    python benchmarks/ablation.py [--only NAME] [--processes 2]    train, judge, record, write docs/models.md
+    python benchmarks/ablation.py --quick                          the base and one option, one seed, anew
+
+The protocol stands at the top of ``ablation_grid.toml``, every option below it: what it changes, and nothing else.
+Data: some of the training rows of the shipped DHS data; judged on its valid chromosome (the test chromosome is not
+looked at). An effect is the mean over seeds of option minus base (same seed, same rows), in macro AUROC; its 95 %
+interval comes from 1,000 draws that resample the genome's 5-Mb blocks and the seeds together. Cost is processor time
+of training against the base's. An interval above 0 is an effect; one that holds 0 is none found, at this size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from page import put
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+GRID = Path(__file__).with_name("ablation_grid.toml")
+RECORD = REPOSITORY / "benchmarks" / "results" / "ablation.json"
+SHOWN = {"cell_line/macro": "cell lines", "component/macro": "components"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the base and one option, one seed, into no record")
+    parser.add_argument("--json", action="store_true", help="print the JSON rows only")
+    parser.add_argument("--only", default="", help="options whose name contains this (and the base)")
+    parser.add_argument("--work", type=Path, help="folder for datasets and runs; without it a temporary one")
+    parser.add_argument("--processes", type=int, default=1, help="trainings at a time, a thread each")
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"), help=argparse.SUPPRESS)  # a worker's job
+    options = parser.parse_args()
+    grid = tomllib.loads(GRID.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        if options.one:
+            train_one(grid, options.one[0], int(options.one[1]), work=work)
+            return
+        seeds = grid["protocol"]["seeds"][: 1 if options.quick else None]
+        wanted = [o for o in grid["option"] if ("residual blocks" if options.quick else options.only) in o["name"]]
+        dataset(grid, work)
+        train_all(["base", *(option["name"] for option in wanted)], seeds, work=work, processes=options.processes)
+        record = judged(grid, wanted, seeds, work=work)
+        if not options.quick:
+            old = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+            record = old | record
+            RECORD.parent.mkdir(exist_ok=True)
+            RECORD.write_text(json.dumps(record, indent=1) + "\n")
+            page = REPOSITORY / "docs" / "models.md"
+            put(page_of(grid, record), page, "ablation", heading="## What each part is worth")
+    for name, found in record.items():
+        print(json.dumps({"row": name, **found}))
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def dataset(grid: dict[str, Any], work: Path) -> Path:
+    """Some training rows and the whole valid chromosome of the shipped DHS data, with shuffles."""
+    import encre
+    from encre.reproducibility import stream
+    from encre.sequence.alphabet import decode, decode_many
+    from encre.sequence.bpe import train_byte_pairs
+    from encre.sources.dhs import CELL_LINES, LENGTH, DhsSettings, read_dhs
+
+    out = work / "data"
+    if (out / "manifest.json").is_file():
+        return out
+    source = read_dhs(DhsSettings(components=True))
+    table = source.table.with_row_index("row")
+    train = table.filter(pl.col("split") == "train")["row"].to_numpy()
+    chosen = stream(0, "ablation", "rows").permutation(train)[: grid["protocol"]["rows"]]
+    valid = table.filter(pl.col("split") == "valid")["row"].to_numpy()
+    test = table.filter(pl.col("split") == "test")["row"].to_numpy()[
+        :1000
+    ]  # a dataset has three splits; never judged
+    rows = np.concatenate([np.sort(chosen), valid, test])
+    codes = source.codes.reshape(-1, LENGTH)
+    components = [f"component_{n}" for n in range(1, 17)]
+    kept = table[rows].select("chrom", "start", "end", "split", "element", *CELL_LINES, *components)
+    kept.with_columns(pl.Series("sequence", [decode(codes[row]) for row in rows])).write_csv(work / "rows.csv")
+    tasks = {"element": ["element"], "cell_line": list(CELL_LINES), "component": components}
+    recipe = {
+        "name": "ablation",
+        "source": {"kind": "table", "file": str(work / "rows.csv"), "tasks": tasks, "split_column": "split"},
+        "sequence": {"mode": "element"},
+        "negatives": {"kinds": ["dinucleotide_shuffle"], "per_element": 1},
+        "split": {"by": "column"},
+    }
+    found = encre.build_dataset(encre.DatasetConfig.parse(recipe, where=GRID), out=out)
+    texts = decode_many(found.train.codes, found.train.offsets)
+    (work / "bpe.json").write_text(train_byte_pairs(texts, vocabulary_size=1024).text)
+    return out
+
+
+def train_all(names: list[str], seeds: list[int], *, work: Path, processes: int) -> None:
+    """Every training that is not there yet, each in a process of its own with one thread."""
+    jobs = [(name, seed) for name in names for seed in seeds if not (work / slug(name) / f"{seed}.json").is_file()]
+
+    def run(job: tuple[str, int]) -> None:
+        words = [sys.executable, __file__, "--work", str(work), "--one", job[0], str(job[1])]
+        single = os.environ | {"OMP_NUM_THREADS": "1"}
+        found = subprocess.run(words, env=single, capture_output=True, text=True, check=False)
+        note = "" if found.returncode == 0 else "FAILED: " + (found.stderr.strip().splitlines() or ["?"])[-1]
+        print(f"{job[0]}, seed {job[1]} {note}", file=sys.stderr, flush=True)
+
+    first = ["base", *(name for name in names if "ensemble of" in name)]
+    parts = [[job for job in jobs if job[0] == name] for name in first]
+    for part in (*parts, [job for job in jobs if job[0] not in first]):  # a teacher is an ensemble of the base's runs
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(run, part))
+
+
+def train_one(grid: dict[str, Any], name: str, seed: int, *, work: Path) -> None:
+    """Train one option with one seed, and predict the valid split."""
+    import encre
+    from encre.config import override
+    from encre.models.checkpoint import load_model
+    from encre.models.inference import predict_logits
+    from encre.models.joining import join_runs
+    from encre.models.registry import model_config
+    from encre.train.settings import RunConfig
+
+    option = next((o for o in grid["option"] if o["name"] == name), {"set": []})
+    data, out = encre.Dataset.open(work / "data"), work / slug(name) / str(seed)
+    begun = time.process_time()
+    if option.get("ensemble"):
+        join_runs([work / "base" / str(s) for s in grid["protocol"]["seeds"]], out=out)
+        encre.evaluate(out, data=data.path, split="valid")  # a teacher gives calibrated probabilities
+    else:
+        values = {key: dict(grid["base"][key]) for key in ("model", "train")}
+        if "model" in option:
+            values["model"] = dict(option["model"])
+        words = [word.replace("{work}", str(work)).replace("{seed}", str(seed)) for word in option.get("set", [])]
+        values = override(values, [*words, f"train.seed={seed}"])
+        if "pretrain" in option:
+            start = pretrained(values, option["pretrain"], seed, data=data, out=work / slug(name))
+            values["train"]["start"] = str(start)
+        config = RunConfig.parse(values, where=GRID)
+        encre.fit(model_config(config.model), data, config.train, out=out)
+    seconds = time.process_time() - begun
+    model = load_model(out).model
+    logits = predict_logits(model, data.valid.codes, data.valid.offsets, both_strands=True)
+    np.save(work / slug(name) / f"{seed}.npy", logits)
+    facts = {"seconds": seconds, "parameters": model.parameters_count}
+    (work / slug(name) / f"{seed}.json").write_text(json.dumps(facts))
+
+
+def pretrained(values: dict[str, Any], settings: dict[str, Any], seed: int, *, data, out: Path) -> Path:
+    """A run of masked-base pretraining of the option's model on the training rows."""
+    from encre.models.registry import model_config
+    from encre.train.pretraining.loop import pretrain
+    from encre.train.pretraining.windows import DatasetWindows
+    from encre.train.settings import PretrainConfig
+
+    folder = out / f"pretrained-{seed}"
+    config = PretrainConfig.parse({**settings, "seed": seed}, where=GRID)
+    pretrain(model_config(values["model"]), DatasetWindows(data), config, out=folder)
+    return folder
+
+
+def judged(grid: dict[str, Any], wanted: list[dict[str, Any]], seeds: list[int], *, work: Path) -> dict[str, Any]:
+    """Effect, interval and cost of every option that was trained."""
+    import encre
+
+    data = encre.Dataset.open(work / "data")
+    base = {seed: found for seed in seeds if (found := _of(data, "base", seed, work=work)) is not None}
+    record: dict[str, Any] = {"base": _facts(base, base)}
+    for option in wanted:
+        found = {seed: one for seed in seeds if (one := _of(data, option["name"], seed, work=work)) is not None}
+        if found:
+            record[option["name"]] = _facts(found, base)
+    return record
+
+
+def _of(data, name: str, seed: int, *, work: Path) -> dict[str, Any] | None:
+    from encre.evaluation.judgement import judge
+    from encre.evaluation.table import prediction_table
+
+    folder = work / slug(name)
+    if not (folder / f"{seed}.json").is_file():
+        return None
+    subset = data.valid
+    columns = {"index": subset.index, "length": subset.length, "targets": subset.targets, "mask": subset.target_mask}
+    columns["logits"] = np.load(folder / f"{seed}.npy")
+    table = prediction_table(subset.elements, data.tasks, columns=columns)
+    scopes = judge(table, table, data.tasks, seed=0, resamples=1000).scopes["all"]
+    return json.loads((folder / f"{seed}.json").read_text()) | {key: scopes[key]["auroc"] for key in SHOWN}
+
+
+def _facts(found: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    seeds = sorted(found.keys() & base.keys())
+    picks = np.random.default_rng(0).integers(0, len(seeds), (1000, len(seeds)))
+    facts: dict[str, Any] = {"seeds": seeds, "parameters": found[seeds[0]]["parameters"]}
+    facts["cost"] = float(
+        np.mean([found[s]["seconds"] for s in seeds]) / np.mean([base[s]["seconds"] for s in seeds])
+    )
+    for key in SHOWN:
+        draws = np.stack([found[s][key].draws - base[s][key].draws for s in seeds])
+        mixed = draws[picks, np.arange(1000)[:, None]].mean(1)
+        low, high = np.quantile(mixed, [0.025, 0.975])
+        facts[key] = {"auroc": float(np.mean([found[s][key].value for s in seeds]))}
+        effect = float(np.mean([found[s][key].value - base[s][key].value for s in seeds]))
+        facts[key] |= {"effect": effect, "low": float(low), "high": float(high)}
+    return facts
+
+
+def verdict(option: dict[str, Any], found: dict[str, Any]) -> str:
+    """What follows from the intervals, and from what the shipped configs took over."""
+    lows = [found[key]["low"] for key in SHOWN]
+    highs = [found[key]["high"] for key in SHOWN]
+    if any(low > 0 for low in lows) and not any(high < 0 for high in highs):
+        return "**keep as default**" if option.get("default") else "keep as option"
+    if any(high < 0 for high in highs):
+        return "worse here" if not any(low > 0 for low in lows) else "better in one, worse in the other"
+    return "no effect found"
+
+
+def page_of(grid: dict[str, Any], record: dict[str, Any]) -> str:
+    """The table of the page, in the grid's order."""
+    base = record["base"]
+    numbers = ", ".join(f"{shown} {base[key]['auroc']:.3f}" for key, shown in SHOWN.items())
+    lines = [
+        f"Base: `[base]` of `benchmarks/ablation_grid.toml`, {grid['protocol']['rows']:,} training rows, seeds "
+        f"{', '.join(map(str, base['seeds']))}: macro AUROC of {numbers}; {base['parameters']:,} parameters.",
+        "",
+        "| part | option | effect, cell lines | effect, components | parameters | cost | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for option in grid["option"]:
+        if (found := record.get(option["name"])) is None:
+            lines.append(f"| {option['part']} | {option['name']} | not measured | | | | |")
+            continue
+        parts = [found[key] for key in SHOWN]
+        effects = [f"{one['effect']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})" for one in parts]
+        cells = [option["part"], option["name"], *effects, f"{found['parameters']:,}", f"{found['cost']:.2g} x"]
+        lines.append(f"| {' | '.join(cells)} | {verdict(option, found)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

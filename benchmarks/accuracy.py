@@ -1,0 +1,290 @@
+"""How good the shipped configs are on real data, beside the baselines and the figures that were to be reached.
+
+    python benchmarks/accuracy.py [--only PART] [--work DIR]    train, judge, record, write docs/models.md (hours)
+    python benchmarks/accuracy.py --quick                       read what is recorded, train one row again
+
+Data: ``$ENCRE_DATA``; splits and what is left out: ``accuracy_data.py``. Each row is a config of examples/accuracy,
+three seeds, judged on the test split once, by ``encre evaluate``: block-bootstrap intervals, baselines on the same
+rows. Rows that are said to start from the shipped model begin with its trunk (``[train] start``), whose training saw
+none of their test rows. What is recorded (benchmarks/results/accuracy.json) names seeds, seconds and the machine. A
+row without a figure to reach is held against its best baseline: the interval of the difference must lie above 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accuracy_data import DATA, DATASETS, REPOSITORY
+from page import put
+
+import encre
+from encre.files import read_json, write_json
+from encre.models.joining import join_runs
+from encre.models.registry import model_config
+from encre.progress import for_terminal
+from encre.train.settings import RunConfig
+
+RECORD = REPOSITORY / "benchmarks" / "results" / "accuracy.json"
+CONFIGS = REPOSITORY / "examples"
+DEFAULT = REPOSITORY / "src" / "encre" / "assets" / "default_model"
+SEEDS = (0, 1, 2)
+QUICK = "iEnhancer-2L, layer 1, from the shipped model"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one data set.
+
+    Parameters
+    ----------
+    name
+        As the table shows it.
+    data
+        A key of ``DATASETS``.
+    config
+        A file of examples.
+    reach
+        (group, metric) -> the figure that one model was to reach, as a macro mean; None: the best baseline's.
+    together
+        The same for the ensemble of the seeds; empty for no ensemble.
+    start
+        Whether training begins with the shipped model's weights.
+    seeds
+        Of which a model each is trained.
+    """
+
+    name: str
+    data: str
+    config: str
+    reach: dict[tuple[str, str], float | None]
+    together: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    start: bool = False
+    seeds: tuple[int, ...] = SEEDS
+
+
+_DHS = {("cell_line", "auroc"): 0.975, ("cell_line", "auprc"): 0.94, ("component", "auroc"): 0.84}
+_BEST = {("cell_line", "auroc"): 0.98, ("cell_line", "auprc"): 0.95, ("component", "auroc"): 0.84}
+_RAW, _MATCHED = {("enhancer", "auroc"): 0.80}, {("enhancer", "auroc"): 0.73}
+_LAYER1 = {("enhancer", "balanced_accuracy"): 0.79, ("enhancer", "mcc"): 0.58, ("enhancer", "auroc"): 0.84}
+_MPRA = {("mpra", "pearson"): 0.55}
+_REMO, _REMO_MATCHED = {("element", "auroc"): 0.87}, {("element", "auroc"): None}
+_BEGUN, _AFRESH = "from the shipped model", "from scratch"
+ROWS = [
+    Row("DHS, four cell lines and 16 components", "dhs", "default_model/residual.toml", _DHS, _BEST),
+    Row(f"NT enhancers, cleaned, {_BEGUN}", "nt_raw", "accuracy/small.toml", _RAW, start=True),
+    Row(f"NT enhancers, cleaned, {_AFRESH}", "nt_raw", "accuracy/small.toml", _RAW),
+    Row(f"NT enhancers, GC-matched, {_BEGUN}", "nt_gcmatch", "accuracy/small.toml", _MATCHED, start=True),
+    Row(f"NT enhancers, GC-matched, {_AFRESH}", "nt_gcmatch", "accuracy/small.toml", _MATCHED),
+    Row(QUICK, "ienhancer", "accuracy/small.toml", _LAYER1, start=True),
+    Row(f"iEnhancer-2L, layer 1, {_AFRESH}", "ienhancer", "accuracy/small.toml", _LAYER1),
+    *(
+        Row(
+            f"iEnhancer-2L, fold {n} of 5, {_BEGUN}",
+            f"ienhancer_{n}",
+            "accuracy/small.toml",
+            _LAYER1,
+            start=True,
+            seeds=(0,),
+        )
+        for n in range(5)
+    ),
+    Row(f"lentiMPRA HepG2, {_BEGUN}", "lentimpra", "accuracy/mpra.toml", _MPRA, start=True),
+    Row(f"lentiMPRA HepG2, strand-equivariant, {_AFRESH}", "lentimpra", "accuracy/mpra_equivariant.toml", _MPRA),
+    Row(f"REMO elements against background, {_BEGUN}", "elements", "accuracy/elements.toml", _REMO, start=True),
+    Row(
+        f"REMO elements, GC-matched, {_BEGUN}",
+        "elements_gcmatch",
+        "accuracy/elements.toml",
+        _REMO_MATCHED,
+        start=True,
+    ),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="read what is recorded, train one row again")
+    parser.add_argument("--json", action="store_true", help="print the JSON rows only")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--work", type=Path, help="folder for datasets and runs; without it a temporary one")
+    options = parser.parse_args()
+    record = read_json(RECORD) if RECORD.exists() else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        if options.quick:
+            row = next(row for row in ROWS if row.name == QUICK)
+            found = measured(Row(row.name, row.data, row.config, row.reach, start=True, seeds=(0,)), work)
+            say({f"{QUICK}, trained again now, one seed": found}, json_only=options.json)
+        else:
+            for row in ROWS:
+                if options.only in row.name:
+                    record[row.name] = measured(row, work)
+                    write_json(RECORD, record)
+            put(page_of(record), REPOSITORY / "docs" / "models.md", "accuracy", heading="## How good they are")
+    say(record, json_only=options.json)
+
+
+def measured(row: Row, work: Path) -> dict[str, Any]:
+    """Train and judge one row; what is recorded of it."""
+    data = DATASETS[row.data](work)
+    runs = [_trained(row, seed, data=data, work=work) for seed in row.seeds]
+    judged = [judged_once(run, data=data, row=row) for run in runs]
+    found: dict[str, Any] = {
+        "config": f"examples/{row.config}",
+        "start": "the shipped model" if row.start else "",
+        "seeds": list(row.seeds),
+        "parameters": judged[0]["parameters"],
+        "seconds": [one["seconds"] for one in judged],
+        "machine": f"{judged[0]['device']}, {judged[0]['precision']}, {judged[0]['threads']} thread(s)",
+        "test_rows": judged[0]["rows"],
+        "metrics": {
+            f"{task} {metric}": {
+                "target": target,
+                "models": [one["metrics"][f"{task} {metric}"] for one in judged],
+                "baselines": judged[0]["baselines"][f"{task} {metric}"],
+                "over_best_baseline": [one["differences"][f"{task} {metric}"] for one in judged],
+            }
+            for (task, metric), target in row.reach.items()
+        },
+    }
+    if row.together:
+        ensemble = work / "runs" / f"{row.data}-{Path(row.config).stem}-ensemble"
+        if not (ensemble / "manifest.json").is_file():
+            join_runs(runs, out=ensemble)
+        together = judged_once(ensemble, data=data, row=row)
+        for (task, metric), target in row.together.items():
+            entry = found["metrics"][f"{task} {metric}"]
+            entry["ensemble_target"], entry["ensemble"] = target, together["metrics"][f"{task} {metric}"]
+            entry["ensemble_over_best_baseline"] = together["differences"][f"{task} {metric}"]
+    return found
+
+
+def _trained(row: Row, seed: int, *, data: Path, work: Path) -> Path:
+    """The run of one seed, trained unless it is there."""
+    begun = "started" if row.start else "scratch"
+    out = work / "runs" / f"{row.data}-{Path(row.config).stem}-{begun}-{seed}"
+    words = [f"train.seed={seed}", *([f"train.start={DEFAULT}"] if row.start else [])]
+    config = RunConfig.from_toml(CONFIGS / row.config, overrides=words)
+    settings, dataset = model_config(config.model), encre.Dataset.open(data)
+    encre.fit(settings, dataset, config.train, out=out, resume=True, progress=for_terminal())
+    return out
+
+
+def judged_once(run: Path, *, data: Path, row: Row) -> dict[str, Any]:
+    """Metrics of the test split with intervals, the baselines', and the difference to the best baseline of each."""
+    if not (run / "evaluation.json").is_file():
+        encre.evaluate(run, data=data, progress=for_terminal())
+    values, manifest = read_json(run / "evaluation.json"), read_json(run / "manifest.json")
+    training = manifest.get("training", {})
+    result: dict[str, Any] = {"rows": values["rows"], "parameters": manifest["parameters"]}
+    result |= {key: training.get(key) for key in ("seconds", "device", "precision", "threads")}
+    result |= {"metrics": {}, "baselines": {}, "differences": {}}
+    for group, metric in row.reach:
+        key = f"{group} {metric}"
+        result["metrics"][key] = values["groups"][group]["macro"][metric]
+        result["baselines"][key] = {
+            name: found["groups"][group]["macro"].get(metric) for name, found in values["baselines"].items()
+        }
+        result["differences"][key] = _over_best(values, group, metric)
+    return result
+
+
+def _over_best(values: dict[str, Any], group: str, metric: str) -> dict[str, Any]:
+    """For the group and each of its tasks: the best baseline and the model's difference to it, with its interval."""
+    found = {}
+    for name in [f"{group}/macro", *values["groups"][group]["tasks"]]:
+        differences = {
+            baseline: parts["all"][name][metric]
+            for baseline, parts in values["differences"].items()
+            if metric in parts["all"].get(name, {})
+        }
+        if differences:
+            best = min(differences, key=lambda baseline: differences[baseline]["value"])
+            found[name] = {"baseline": best, **differences[best]}
+    return found
+
+
+def say(record: dict[str, Any], *, json_only: bool) -> None:
+    """The rows as every benchmark prints them."""
+    for name, found in record.items():
+        for metric, entry in found["metrics"].items():
+            sides = [(f"{name}: {metric}", entry["models"], entry["target"], entry["over_best_baseline"])]
+            if "ensemble" in entry:
+                over = [entry["ensemble_over_best_baseline"]]
+                sides.append((f"{name}: {metric}, ensemble", [entry["ensemble"]], entry["ensemble_target"], over))
+            for row, models, target, over in sides:
+                values = [one["value"] for one in models]
+                line = {"row": row, "value": round(statistics.mean(values), 4), "unit": metric.split()[-1]}
+                line |= {"target": target, "met": met(values, target, over, group=metric.split(maxsplit=1)[0])}
+                line |= {"n": len(values), "spread": [min(values), max(values)]}
+                if not json_only:
+                    print(f"{row:<90} {line['value']:.3f}  target {target}  {'met' if line['met'] else 'MISSED'}")
+                print(json.dumps(line))
+
+
+def met(values: list[float], target: float | None, over: list[dict[str, Any]], *, group: str) -> bool:
+    """Whether the mean reaches the figure, or every seed lies above the best baseline by more than the interval."""
+    if target is not None:
+        return statistics.mean(values) >= target
+    return all(one[f"{group}/macro"]["low"] > 0 for one in over)
+
+
+def page_of(record: dict[str, Any]) -> str:
+    """The table of the page."""
+    lines = [
+        "| data, metric | encre: mean of the seeds (each) | interval, seed 0 | best baseline | above it | ensemble "
+        "| wanted | met |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in record.items():
+        for metric, entry in found["metrics"].items():
+            lines.append(f"| {name}: {metric} | {_cells(metric, entry)} |")
+    facts = [
+        f"- {name}: `{found['config']}`, {found['parameters']:,} parameters, seeds "
+        f"{', '.join(map(str, found['seeds']))}, {statistics.mean(found['seconds']) / 60:.1f} minutes a model on "
+        f"{found['machine']}, {found['test_rows']:,} test rows"
+        for name, found in record.items()
+    ]
+    return "\n".join(lines) + "\n\n" + "\n".join(facts)
+
+
+def _cells(metric: str, entry: dict[str, Any]) -> str:
+    values = [one["value"] for one in entry["models"]]
+    mean = statistics.mean(values)
+    group = f"{metric.split(maxsplit=1)[0]}/macro"
+    over = entry["over_best_baseline"][0].get(group)
+    best = entry["baselines"].get(over["baseline"], {}) if over else {}
+    ensemble = entry.get("ensemble")
+    name = metric.split(maxsplit=1)[0]
+    reached = [met(values, entry["target"], entry["over_best_baseline"], group=name)]
+    wanted = "above the baseline" if entry["target"] is None else f"{entry['target']:g}"
+    if ensemble:
+        above = [entry["ensemble_over_best_baseline"]]
+        reached.append(met([ensemble["value"]], entry["ensemble_target"], above, group=name))
+        wanted += f", ensemble {entry['ensemble_target']:g}"
+    cells = [
+        f"{mean:.3f} ({', '.join(f'{value:.3f}' for value in values)})",
+        f"{entry['models'][0]['low']:.3f} to {entry['models'][0]['high']:.3f}",
+        f"{over['baseline']} {best['value']:.3f}" if over and best else "-",
+        f"{over['value']:+.3f} ({over['low']:+.3f} to {over['high']:+.3f})" if over else "-",
+        f"{ensemble['value']:.3f}" if ensemble else "-",
+        wanted,
+        ", ".join("yes" if one else "**no**" for one in reached),
+    ]
+    return " | ".join(cells)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    if not DATA.is_dir():
+        raise SystemExit(f"there is no data at {DATA}: name it with ENCRE_DATA")
+    main()
