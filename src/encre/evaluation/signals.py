@@ -65,7 +65,7 @@ def signal_findings(
         for pair in against:
             difference = _main(values, pair.differences)
             found.append(_added(values, difference, f"{names[run]} against {names[pair.alone]}"))
-        found += _hidden(values, names[run], alone=bool(against))
+        found += _hidden(values, names[run], alone=any(not other.get("signals") for other in evaluations.values()))
         found.append(_signal_only(values, names[run]))
     return found
 
@@ -117,9 +117,10 @@ def _signal_only(values: Evaluation, who: str) -> Finding:
         return Finding(
             f"{said}; {who}, which reads the sequence too, is ahead of them by {text(difference)}.", "good"
         )
-    return Finding(
-        f"{said}; {who} is not clearly ahead of them ({_signed(difference)}): the track says it all.", "caution"
-    )
+    if difference.get("high") is not None and difference["high"] < 0:
+        return Finding(f"{said}; {who} is behind them by {text(negated(difference))}.", "bad")
+    shown = f"{_signed(difference)} against them"
+    return Finding(f"{said}; what {who} adds by the sequence cannot be told from zero: {shown}.", "caution")
 
 
 def _main(values: Evaluation, scopes: Mapping[str, Any]) -> Metric:
