@@ -73,7 +73,7 @@ def _enough(order: np.ndarray, length: np.ndarray, bases: int) -> np.ndarray:
 
 
 def _windows(genome: Genome, count: int, rng: np.random.Generator) -> list[str]:
-    """Windows of one piece each, as likely to begin at any base as at any other; few reach over a stretch of N."""
+    """Windows of one piece each, as likely to begin at any base as at any other from which one without N is left."""
     begin, end = genome.known()
     room = np.maximum(end - begin - PIECE + 1, 0)
     if not room.sum():

@@ -228,12 +228,11 @@ def _network(config: LanguageModelConfig) -> Any:
     """The network of the folder, in float32, its spare parts cut off."""
     transformers = load_extra("transformers")
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    place, model = str(config.place), transformers.AutoModel
+    place, model, report = str(config.place), transformers.AutoModel, None
     try:
         with _quiet(transformers):
             if config.pretrained:
                 network, report = model.from_pretrained(place, dtype=torch.float32, output_loading_info=True, **local)
-                _check_whole(report, config)
             else:
                 settings = transformers.AutoConfig.from_pretrained(place, **local)
                 network = model.from_config(settings, dtype=torch.float32, trust_remote_code=False)
@@ -241,10 +240,12 @@ def _network(config: LanguageModelConfig) -> Any:
         raise FolderError(
             "the language model cannot be read",
             where=config.folder,
-            expected="an architecture that transformers knows, and its weights as safetensors",
+            expected="an architecture that transformers knows, and its weights",
             got=str(error).strip().splitlines()[0],
             remedy="Models that come with code of their own are not run.",
         ) from error
+    if report is not None:
+        _check_whole(report, config)
     for name in _SPARE:
         if getattr(network, name, None) is not None:
             setattr(network, name, None)
