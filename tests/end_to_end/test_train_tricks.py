@@ -24,7 +24,9 @@ from encre.progress import Progress
 from encre.train import loop
 from encre.train.loop import fit
 from encre.train.outcome import Run
-from encre.train.settings import TrainConfig
+from encre.train.pretraining.loop import pretrain
+from encre.train.pretraining.windows import DatasetWindows
+from encre.train.settings import PretrainConfig, TrainConfig
 from toy_words import built, texts
 
 CNN = {"name": "cnn", "channels": [12, 16], "pools": [2, 1], "norm": "batch", "embedding": 6}
@@ -95,9 +97,10 @@ def test_interrupted_and_resumed_equals_unbroken(
         assert one | {"seconds": ""} == other | {"seconds": ""}
 
 
-def test_two_processes_average_and_augment_as_one(dataset: Dataset, tmp_path: Path):
+def test_two_processes_average_augment_and_pretrain_as_one(dataset: Dataset, tmp_path: Path):
     tricks = {"averaging": "ema", "ema_decay": 0.9, "augment": AUGMENT, "epochs": 2, "batch_size": 15}
     settings = config(precision="fp32", **tricks)
+    before = PretrainConfig(steps=12, batch_size=15, valid_every=6, precision="fp32", device="cpu")
     script = tmp_path / "train.py"
     script.write_text(
         textwrap.dedent(
@@ -105,10 +108,15 @@ def test_two_processes_average_and_augment_as_one(dataset: Dataset, tmp_path: Pa
             from encre.data.dataset import Dataset
             from encre.models.registry import model_config
             from encre.train.loop import fit
-            from encre.train.settings import TrainConfig
+            from encre.train.pretraining.loop import pretrain
+            from encre.train.pretraining.windows import DatasetWindows
+            from encre.train.settings import PretrainConfig, TrainConfig
 
             settings = TrainConfig.parse({settings.model_dump(mode="json")!r})
-            fit(model_config({CNN!r}), Dataset.open({str(dataset.path)!r}), settings, out={str(tmp_path / "two")!r})
+            before = PretrainConfig.parse({before.model_dump(mode="json")!r})
+            model, dataset = model_config({CNN!r}), Dataset.open({str(dataset.path)!r})
+            fit(model, dataset, settings, out={str(tmp_path / "two")!r})
+            pretrain(model, DatasetWindows(dataset), before, out={str(tmp_path / "two before")!r})
             """
         )
     )
@@ -119,6 +127,10 @@ def test_two_processes_average_and_augment_as_one(dataset: Dataset, tmp_path: Pa
     fit(model_config(CNN), dataset, settings, out=tmp_path / "one")
     for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for column in ("train_loss", "valid_loss", "valid_auprc"):
+            assert float(two[column]) == pytest.approx(float(one[column]), rel=1e-4), column
+    pretrain(model_config(CNN), DatasetWindows(dataset), before, out=tmp_path / "one before")
+    for one, two in zip(history(tmp_path / "one before"), history(tmp_path / "two before"), strict=True):
+        for column in ("train_loss", "valid_loss"):
             assert float(two[column]) == pytest.approx(float(one[column]), rel=1e-4), column
     models = (load_model(tmp_path / name).model for name in ("one", "two"))
     alone, together = (predict_logits(model, dataset.test.codes, dataset.test.offsets) for model in models)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import tempfile
 from dataclasses import dataclass
 from itertools import count as numbers
 from pathlib import Path
@@ -102,31 +103,11 @@ def find_rate(
             "the highest learning rate is not above the lowest", got=f"{between[0]:g} to {between[1]:g}"
         )
     rates = np.geomspace(*between, steps)
-    losses: list[float] = []
-    smoothed: list[float] = []
-    with join_team(config.device) as team:
+    with join_team(config.device) as team, tempfile.TemporaryDirectory() as nothing:
         gpus = [team.device] if team.device.type == "cuda" else []
         with torch.random.fork_rng(gpus):  # the caller's random state comes back at the end
-            # A folder that is not there: nothing is read from it, and only a whole training would write into it.
-            training = Training(model_config, dataset, config, out=Path("nowhere"), team=team)
-            training.model.train()
-            batches = ((epoch, batch) for epoch in numbers() for batch in training.feed.batches(epoch))
-            average = 0.0
-            with progress.track("learning rates", steps, "steps") as advance:
-                for rate, (epoch, batch) in zip(rates.tolist(), batches, strict=False):
-                    set_rate(training.optimizer, rate)
-                    rows = share(batch, team.rank, team.world)
-                    shown = training.feed.batch(rows, epoch=epoch, step=len(losses), spent=0.0)
-                    loss = float(team.sum(training.step(shown)))
-                    if not math.isfinite(loss):
-                        break
-                    training.state.steps += 1
-                    losses.append(loss)
-                    average = _SMOOTH * average + (1 - _SMOOTH) * loss
-                    smoothed.append(average / (1 - _SMOOTH ** len(losses)))
-                    advance(1, f"rate {rate:.1e}  loss {smoothed[-1]:.4f}")
-                    if smoothed[-1] - min(smoothed) > _DIVERGED * abs(smoothed[0]):
-                        break
+            training = Training(model_config, dataset, config, out=Path(nothing), team=team)
+            losses, smoothed = _raised(training, rates, progress)
     if len(losses) < 3:
         raise DataError(
             "the loss is no number at the lowest learning rates already",
@@ -134,3 +115,26 @@ def find_rate(
             remedy="Begin at a lower rate, and look at the targets.",
         )
     return RateCurve(rates[: len(losses)], np.array(losses), np.array(smoothed))
+
+
+def _raised(training: Training, rates: np.ndarray, progress: Progress) -> tuple[list[float], list[float]]:
+    """One step at each rate, until the loss is lost: the losses, and their moving average."""
+    team, losses, smoothed, average = training.team, [], [], 0.0
+    batches = ((epoch, batch) for epoch in numbers() for batch in training.feed.batches(epoch))
+    training.model.train()
+    with progress.track("learning rates", len(rates), "steps") as advance:
+        for rate, (epoch, batch) in zip(rates.tolist(), batches, strict=False):
+            set_rate(training.optimizer, rate)
+            rows = share(batch, team.rank, team.world)
+            shown = training.feed.batch(rows, epoch=epoch, step=len(losses), spent=0.0)
+            loss = float(team.sum(training.step(shown)))
+            if not math.isfinite(loss):
+                break
+            training.state.steps += 1
+            losses.append(loss)
+            average = _SMOOTH * average + (1 - _SMOOTH) * loss
+            smoothed.append(average / (1 - _SMOOTH ** len(losses)))
+            advance(1, f"rate {rate:.1e}  loss {smoothed[-1]:.4f}")
+            if smoothed[-1] - min(smoothed) > _DIVERGED * abs(smoothed[0]):
+                break
+    return losses, smoothed
