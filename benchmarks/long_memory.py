@@ -66,7 +66,7 @@ def rows(rows: Rows, *, quick: bool) -> None:
     names = LINEAR if quick else tuple(TRUNKS)
     lengths = [LENGTHS[3], LENGTHS[-1]] if quick else LENGTHS
     for name in names:
-        points = {length: measure(name, length, repeats=1 if quick else 3) for length in lengths}
+        points = {length: measure(name, length, repeats=1 if quick else 2) for length in lengths}
         if not rows.json_only:
             for length, point in points.items():
                 seen = f"{point.memory:8.1f} MiB {min(point.seconds):8.3f} s"

@@ -32,7 +32,7 @@ class DilatedConfig(ResidualConfig):
     """
 
     name: Literal["dilated"] = "dilated"  # pyright: ignore[reportIncompatibleVariableOverride]
-    stem: int = 64
+    stem: int = Field(default=64, ge=1, le=4096)
     widths: tuple[int, ...] = (96, 128)
     blocks: tuple[int, ...] = (1, 1)
     pools: tuple[int, ...] = (2, 2)

@@ -21,7 +21,9 @@ from encre.models.residual import ResidualConfig
 
 
 class EncoderConfig(ResidualConfig):
-    """Settings of a trunk of residual convolutions and encoder layers; ``dropout`` is after each part of both.
+    """Settings of a trunk of residual convolutions and encoder layers (defaults for up to 64 kb: 8 bases a token).
+
+    ``dropout`` is after each part of both.
 
     Parameters
     ----------
@@ -37,12 +39,16 @@ class EncoderConfig(ResidualConfig):
         has seen no further than its training sequences, though.
     """
 
-    attention_layers: int = Field(default=2, ge=1, le=96)
+    stem: int = Field(default=64, ge=1, le=4096)
+    widths: tuple[int, ...] = (96, 128)
+    blocks: tuple[int, ...] = (1, 1)
+    pools: tuple[int, ...] = (2, 2)
+    attention_layers: int = Field(default=4, ge=1, le=96)
     heads: int = Field(default=4, ge=1, le=64)
-    feed_forward: int = Field(default=320, ge=1)
+    feed_forward: int = Field(default=256, ge=1)
     attention_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     global_tokens: int = Field(default=0, ge=0, le=1024)
-    positions: int = Field(default=4096, ge=1)
+    positions: int = Field(default=8192, ge=1)
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

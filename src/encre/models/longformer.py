@@ -19,7 +19,7 @@ from encre.models.layers import Extent
 
 
 class LongformerConfig(EncoderConfig):
-    """Settings of the Longformer (defaults for up to 64 kb: 8 bases a token, windows of 1 kb each side).
+    """Settings of the Longformer (defaults: windows of 1 kb on each side, four global tokens).
 
     Parameters
     ----------
@@ -28,14 +28,7 @@ class LongformerConfig(EncoderConfig):
     """
 
     name: Literal["longformer"] = "longformer"  # pyright: ignore[reportIncompatibleVariableOverride]
-    stem: int = 64
-    widths: tuple[int, ...] = (96, 128)
-    blocks: tuple[int, ...] = (1, 1)
-    pools: tuple[int, ...] = (2, 2)
-    attention_layers: int = Field(default=4, ge=1, le=96)
-    feed_forward: int = Field(default=256, ge=1)
     global_tokens: int = Field(default=4, ge=0, le=1024)
-    positions: int = Field(default=8192, ge=1)
     window: int = Field(default=128, ge=1)
 
     def mixing(self) -> nn.Module:

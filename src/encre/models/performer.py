@@ -19,7 +19,7 @@ from encre.models.layers import Extent
 
 
 class PerformerConfig(EncoderConfig):
-    """Settings of the Performer (defaults for up to 64 kb: 8 bases a token, 128 random features a head).
+    """Settings of the Performer (defaults: 128 random features a head).
 
     Parameters
     ----------
@@ -28,13 +28,6 @@ class PerformerConfig(EncoderConfig):
     """
 
     name: Literal["performer"] = "performer"  # pyright: ignore[reportIncompatibleVariableOverride]
-    stem: int = 64
-    widths: tuple[int, ...] = (96, 128)
-    blocks: tuple[int, ...] = (1, 1)
-    pools: tuple[int, ...] = (2, 2)
-    attention_layers: int = Field(default=4, ge=1, le=96)
-    feed_forward: int = Field(default=256, ge=1)
-    positions: int = Field(default=8192, ge=1)
     random_features: int = Field(default=128, ge=1, le=8192)
 
     @property
