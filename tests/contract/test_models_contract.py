@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from encre.errors import FolderError, MissingFileError
-from encre.models.baselines import BASELINES
+from encre.models.baselines import BASELINES, ON_REQUEST
+from encre.models.baselines.gkm import GkmSVM, Shape
 from encre.models.checkpoint import load_model, save_model
 from encre.models.inference import predict_logits
 from encre.models.model import build_model
@@ -133,15 +134,19 @@ def test_a_run_folder_of_another_version_is_refused(tmp_path: Path):
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_gives_logits_and_never_looks_at_unmeasured_targets(name: str):
+@pytest.mark.parametrize("name", BASELINES | ON_REQUEST)
+@pytest.mark.parametrize("regression", [None, np.array([False, True, True])])
+def test_a_baseline_gives_logits_and_never_looks_at_unmeasured_targets(name: str, regression, monkeypatch):
+    monkeypatch.setattr(GkmSVM, "shape", Shape(5, 3, 2))
+    kind = (BASELINES | ON_REQUEST)[name]
     codes, offsets = sequences(60)
     rng = np.random.default_rng(1)
     targets = rng.integers(0, 2, (60, 3)).astype(np.float32)
     mask = rng.random((60, 3)) < 0.7
     mask[:, 2] = False  # a task that nobody measured
-    one = BASELINES[name]().fit(codes, offsets, targets, mask).logits(codes, offsets)
-    other = BASELINES[name]().fit(codes, offsets, np.where(mask, targets, np.nan), mask).logits(codes, offsets)
+    unknown = np.where(mask, targets, np.nan)
+    one = kind().fit(codes, offsets, targets, mask, regression=regression).logits(codes, offsets)
+    other = kind().fit(codes, offsets, unknown, mask, regression=regression).logits(codes, offsets)
     assert (one.shape, one.dtype) == ((60, 3), np.float32)
     assert np.isfinite(one).all()
     np.testing.assert_array_equal(one, other)

@@ -109,15 +109,16 @@ def test_baselines_are_fitted_once_for_all_runs_of_a_dataset(made, monkeypatch):
     fitted = []
 
     class Counted(BASELINES["length_only"]):
-        def fit(self, *arrays):
-            fitted.append(len(arrays[1]) - 1)
-            return super().fit(*arrays)
+        most_rows = 50
 
-    monkeypatch.setattr(assess, "BASELINES", {"length_only": Counted})
-    monkeypatch.setattr(assess, "MOST_BASELINE_ROWS", 50)
+        def fit(self, *arrays, **more):
+            fitted.append(len(arrays[1]) - 1)
+            return super().fit(*arrays, **more)
+
+    monkeypatch.setattr(assess, "baseline_kinds", lambda more: {"length_only": Counted})
     found = assess.evaluate(runs, device="cpu", resamples=20, split="valid")
     assert fitted == [50]
-    assert {values["baseline_rows"] for values in found} == {50}
+    assert [values["baseline_fits"]["length_only"]["rows"] for values in found] == [50] * len(found)
     assert len(dataset.train) > 50
 
 

@@ -71,6 +71,9 @@ def evaluate(
     calibration: Annotated[
         str, typer.Option(help="Of probabilities: temperature, isotonic, or auto (the better one a task, on valid).")
     ] = "temperature",
+    baseline: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="One more baseline: nearest_neighbour, gkm_svm.")
+    ] = None,
 ) -> None:
     """Judge runs beside the baselines, with intervals.
 
@@ -86,6 +89,7 @@ def evaluate(
         "seed": session.seed or 0,
         "device": session.device or "auto",
         "calibration": calibration,
+        "baselines": baseline or (),
     }
     found = judge(runs, data=data, split=split, progress=session.progress, **chosen)
     results = found if isinstance(found, list) else [found]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -19,7 +20,7 @@ from encre.evaluation.comparison import compare_judged
 from encre.evaluation.judgement import Judgement, judge
 from encre.evaluation.runs import EVALUATION, FORMAT, compare_runs, run_names
 from encre.files import read_manifest, staged_file, write_json
-from encre.models.baselines import BASELINES
+from encre.models.baselines import Baseline, baseline_kinds
 from encre.models.checkpoint import FORMAT as RUN_FORMAT
 from encre.models.checkpoint import load_model
 from encre.models.device import choose_device
@@ -28,10 +29,6 @@ from encre.reproducibility import provenance, stream
 from encre.tasks import TaskSet
 from encre.train.beyond import beyond_sequence
 from encre.train.predictions import Tables, predicted, table_of
-
-MOST_BASELINE_ROWS = 200_000
-"""Training rows that the baselines are fitted on at most: more moves a k-mer regression by less than its
-interval, and a million rows of 512 features would need several GB."""
 
 
 class Judging(TypedDict, total=False):
@@ -43,11 +40,11 @@ class Judging(TypedDict, total=False):
 
 
 class _Baselines(NamedTuple):
-    """The baselines of one dataset, judged once for all its runs."""
+    """The baselines of one dataset, judged once for all its runs, and what each was fitted on and took."""
 
     tables: dict[str, Tables]
     judgements: dict[str, Judgement]
-    rows: int
+    fits: dict[str, dict[str, float]]
 
     @property
     def prefixed(self) -> dict[str, Tables]:
@@ -60,6 +57,7 @@ def evaluate(
     *,
     data: str | Path | None = None,
     split: str = "test",
+    baselines: Sequence[str] = (),
     device: str = "auto",
     progress: Progress = SILENT,
     **how: Unpack[Judging],
@@ -71,17 +69,16 @@ def evaluate(
 
     Parameters
     ----------
-    runs
-        A run folder, or several.
-    data
-        The dataset folder, when it is not where it was in training.
+    runs, data
+        A run folder, or several; the dataset folder, when it is not where it was in training.
     split
         ``"test"`` or ``"valid"``; thresholds and calibration always come from valid.
+    baselines
+        More baselines than those of every evaluation, by name: ``"nearest_neighbour"``, ``"gkm_svm"``.
     device, progress
         Where the models run, and what follows the sequences.
     **how
-        ``seed`` and ``resamples`` of the block bootstrap (0 and 1000); ``calibration``: ``"temperature"``,
-        ``"isotonic"`` or ``"auto"`` (see :func:`encre.evaluation.calibration.fit_calibration`).
+        ``seed``, ``resamples`` and ``calibration`` of :func:`encre.evaluation.judgement.judge`.
 
     Returns
     -------
@@ -95,26 +92,25 @@ def evaluate(
     """
     if split not in ("test", "valid"):
         raise ConfigError("a run is judged on 'test' or 'valid'", got=f"'{split}'")
-    single = isinstance(runs, str | Path)
-    paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
-    baselines: dict[str, _Baselines] = {}
+    paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    kinds = baseline_kinds(baselines)
+    fitted: dict[str, _Baselines] = {}
     results = []
     for path, name in zip(paths, run_names(paths), strict=True):
         manifest = read_manifest(path, kind=RUN_FORMAT["kind"], version=RUN_FORMAT["version"])
         dataset = open_dataset(path, manifest, data=data)
         loaded = load_model(path, device=choose_device(device))
         _same_tasks(loaded.tasks, dataset, run=path)
-        if dataset.digest not in baselines:
-            baselines[dataset.digest] = _judge_baselines(dataset, split, how=how, progress=progress)
-        judged = baselines[dataset.digest]
+        if dataset.digest not in fitted:
+            fitted[dataset.digest] = _judge_baselines(kinds, dataset, split=split, how=how, progress=progress)
         progress.say(f"{name}: predicting valid and {split}, both strands")
         tables = {"": predicted(loaded, dataset, split=split, progress=progress)}
         judgement = judge(*tables[""], dataset.tasks, **how)
-        values = _evaluation(name, manifest, split=split, judgement=judgement, baselines=judged)
+        values = _evaluation(name, manifest, split=split, judgement=judgement, baselines=fitted[dataset.digest])
         signals, more = beyond_sequence(loaded, dataset, judgement, split=split, progress=progress)
-        tables |= {f"{kind}.": found for kind, found in (more | judged.prefixed).items()}
+        tables |= {f"{kind}.": found for kind, found in (more | fitted[dataset.digest].prefixed).items()}
         results.append(_write(path, dataset, tables=tables, judgement=judgement, values=values | signals))
-    return results[0] if single else results
+    return results[0] if isinstance(runs, str | Path) else results
 
 
 def compare(
@@ -168,28 +164,37 @@ def _same_tasks(tasks: TaskSet, dataset: Dataset, *, run: Path) -> None:
         )
 
 
-def _judge_baselines(dataset: Dataset, split: str, *, how: Judging, progress: Progress) -> _Baselines:
+def _judge_baselines(
+    kinds: dict[str, type[Baseline]], dataset: Dataset, *, split: str, how: Judging, progress: Progress
+) -> _Baselines:
     """Fit every baseline on train and judge it as a model is judged."""
-    train = dataset.train
-    if len(train) > MOST_BASELINE_ROWS:
-        rng = stream(how.get("seed", 0), "evaluate", "baselines", len(train))
-        chosen = np.sort(rng.choice(len(train), MOST_BASELINE_ROWS, replace=False))
-        train = Subset(dataset, train.index[chosen])
-    codes, offsets = train.codes, train.offsets
-    targets, mask = np.nan_to_num(train.targets), train.target_mask
     splits = {name: dataset.subset(name) for name in dict.fromkeys(("valid", split))}
-    tables, judgements = {}, {}
-    with progress.track("baselines", len(BASELINES), "baseline") as advance:
-        for name, kind in BASELINES.items():
-            fitted = kind().fit(codes, offsets, targets, mask)
+    regression = np.array([task.kind == "regression" for task in dataset.tasks])
+    tables, judgements, fits = {}, {}, {}
+    with progress.track("baselines", len(kinds), "baseline") as advance:
+        for name, kind in kinds.items():
+            began = perf_counter()
+            train = _drawn(dataset, kind.most_rows, seed=how.get("seed", 0))
+            targets = np.nan_to_num(train.targets), train.target_mask
+            fitted = kind().fit(train.codes, train.offsets, *targets, regression=regression)
             found = {
                 key: table_of(subset, dataset.tasks, logits=fitted.logits(subset.codes, subset.offsets))
                 for key, subset in splits.items()
             }
+            fits[name] = {"rows": len(train), "seconds": round(perf_counter() - began, 1)}
             tables[name] = Tables(found["valid"], found[split])
             judgements[name] = judge(found["valid"], found[split], dataset.tasks, **how)
             advance(1, name)
-    return _Baselines(tables, judgements, len(train))
+    return _Baselines(tables, judgements, fits)
+
+
+def _drawn(dataset: Dataset, most: int, *, seed: int) -> Subset:
+    """The training rows, or so many of them drawn at random."""
+    train = dataset.train
+    if len(train) <= most:
+        return train
+    rng = stream(seed, "evaluate", "baselines", len(train))
+    return Subset(dataset, train.index[np.sort(rng.choice(len(train), most, replace=False))])
 
 
 def _evaluation(
@@ -203,7 +208,7 @@ def _evaluation(
         "split": split,
         **judgement.values,
         "baselines": {key: found.values for key, found in baselines.judgements.items()},
-        "baseline_rows": baselines.rows,
+        "baseline_fits": baselines.fits,
         "differences": {key: compare_judged(judgement, found) for key, found in baselines.judgements.items()},
         "provenance": provenance(),
     }
