@@ -80,10 +80,9 @@ def lentimpra(work: Path) -> Path:
     inserts = key.unique().sort()
     place = stream(0, "accuracy", "inserts").permutation(len(inserts)) / len(inserts)
     share = key.replace_strict(inserts, pl.Series(place))
-    split = (
-        pl.when(share < 0.2).then(pl.lit("test")).when(share < 0.3).then(pl.lit("valid")).otherwise(pl.lit("train"))
-    )
-    return _table("lentimpra", _without_dhs(table.with_columns(split.alias("split"))), {"mpra": ["activity"]}, work)
+    held_out = pl.when(share < 0.2).then(pl.lit("test")).when(share < 0.3).then(pl.lit("valid"))
+    table = table.with_columns(held_out.otherwise(pl.lit("train")).alias("split"))
+    return _table("lentimpra", _without_dhs(table), {"mpra": ["activity"]}, work, kind="regression")
 
 
 def elements(work: Path) -> Path:
@@ -162,10 +161,10 @@ def _words(sequence: str) -> set[str]:
     return {min(sequence[i : i + WORD], other[count - 1 - i : count - 1 - i + WORD]) for i in range(count)}
 
 
-def _table(name: str, table: pl.DataFrame, tasks: dict[str, list[str]], work: Path) -> Path:
+def _table(name: str, table: pl.DataFrame, tasks: dict[str, list[str]], work: Path, *, kind: str = "tasks") -> Path:
     file = work / f"{name}.csv"
     table.write_csv(file)
-    return _build(name, {"kind": "table", "file": str(file), "tasks": tasks, "split_column": "split"}, work)
+    return _build(name, {"kind": "table", "file": str(file), kind: tasks, "split_column": "split"}, work)
 
 
 def _build(name: str, source: dict, work: Path, *, shuffles: bool = False) -> Path:

@@ -7,8 +7,8 @@
 The data is the shipped DHS table with its shuffles, the settings examples/default_model/residual.toml. The 16
 components of the DHS vocabulary are learned beside the shipped tasks, and their heads left out. What is needed to
 score with the model and to judge it is kept (weights as float16, calibration, evaluation, card); predictions and the
-state for resuming are not. The folder must stay under 3 MB. --judge is for when `encre evaluate` stores more than it did:
-the dataset is built again, must have the digest that the model was trained on, and the weights stay the same bytes.
+state for resuming are not. The folder must stay under 3 MB. --judge is for when `encre evaluate` stores more than
+it did: the dataset is built again, must have the digest that the model was trained on, and the weights stay the same.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ NOTES = [
     "K562 (leukaemia) and HepG2 (liver cancer), each open in one of the four: in which of them such a site is open, "
     "and what tells a site from its own bases shuffled (`element`).",
     "It does not know other cells and tissues, sites that are open in several of the four, whether an open site is "
-    "an enhancer, what lies beyond 200 bases, or how strong a site is; a random stretch of the genome is not among its "
-    "negatives. Of the effects of single bases it knows little (docs/variants.md).",
+    "an enhancer, what lies beyond 200 bases, or how strong a site is; a random stretch of the genome is not among "
+    "its negatives. Of the effects of single bases it knows little (docs/variants.md).",
 ]
 
 
