@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import BertConfig, BertModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
 from encre.data.dataset import Dataset
@@ -42,12 +43,12 @@ class Classifier(nn.Module):
 
 
 class Elements(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows of the train split as a Trainer takes them: one item a row, its tokens ready."""
+    """The first rows of the train split as a Trainer takes them: one item a row, its tokens ready."""
 
-    def __init__(self, data: Dataset) -> None:
+    def __init__(self, data: Dataset, count: int) -> None:
         length, targets = data.train.length, data.train.targets
         self.items = []
-        for row in range(len(data.train)):
+        for row in range(count):
             ids = kmer_ids(torch.from_numpy(data.train.batch(np.array([row])).codes).long(), 3)[0]
             wanted = torch.from_numpy(np.nan_to_num(targets[row]))
             self.items.append({"input_ids": ids, "labels": wanted, "length": int(length[row]) - 2})
@@ -118,7 +119,9 @@ class Bert:
 
     def __call__(self) -> float:
         """Seconds of one epoch."""
+        AcceleratorState._reset_state()  # one precision a process is all that it foresees
         trainer = Trainer(self.model, self.arguments, train_dataset=self.elements, data_collator=together)
         trainer.add_callback(self.clock)
+        trainer.remove_callback(PrinterCallback)  # it writes to stdout, where the rows go
         trainer.train()
         return self.clock.seconds

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import page
 import torch
-from training_inputs import dataset, epoch_of, training_of
+from training_inputs import dataset, epoch_of, over, training_of
 
 from encre.models.device import choose_precision
 from encre.models.registry import model_config
@@ -71,18 +71,18 @@ def core_rates(work: Path, *, quick: bool) -> list[Rate]:
     """Of one core of this machine, in the precision that ``auto`` takes here: whole steps, rows drawn."""
     torch.set_num_threads(1)
     precision = choose_precision("auto", torch.device("cpu"))
-    found = []
-    for name, label, batch, elements in (
-        ("cnn", "CNN", 64, 1_500),
-        ("cnn_lstm", "CNN+LSTM", 32, 400),
-        ("transformer", "Transformer", 16, 100),
+    data, found = dataset(work, 2_000), []
+    for name, label, batch, batches in (
+        ("cnn", "CNN", 64, 12),
+        ("cnn_lstm", "CNN+LSTM", 32, 8),
+        ("transformer", "Transformer", 16, 8),
     ):
-        data = dataset(work / name, elements // 2 if quick else 2 * elements)
+        count = batch * (batches // 4 if quick else batches)
         config = model_config(tomllib.loads((EXAMPLES / f"{name}.toml").read_text())["model"])
-        training = training_of(data, config, work / name / "run", precision=precision, batch_size=batch)
-        once = epoch_of(training)
+        training = training_of(data, config, work / name, precision=precision, batch_size=batch)
+        once = epoch_of(over(training, count))
         seconds = [once() for _ in range(2 if quick else 4)][1:]
-        rate = len(data.train) / statistics.median(seconds)
+        rate = count / statistics.median(seconds)
         found.append(Rate(label, "one CPU core", rate, f"measured here, {precision}"))
     return found
 

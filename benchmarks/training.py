@@ -30,7 +30,7 @@ import scoring_inputs as given
 import torch
 from peers.ask import NotInstalledError, Peer, Peers
 from rows import Rows, arguments
-from training_inputs import dataset, epoch_of, like, ratios, training_of, turns
+from training_inputs import dataset, epoch_of, like, over, ratios, training_of, turns
 
 import encre
 from encre.data.dataset import Dataset
@@ -138,14 +138,13 @@ def hugging_face(rows: Rows, work: Path, *, quick: bool) -> None:
     except ImportError:
         rows.skip(f"{name} / encre, fp32", "x", 1.4, "transformers is not installed (make benchmark installs it)")
         return
-    data = dataset(work, 100 if quick else 400)
-    batch = 8 if quick else 16
-    elements = Elements(data)
+    data = dataset(work, 1_000)
+    count, batch = (48, 8) if quick else (320, 16)
+    elements = Elements(data, count)
 
     def ours(kind: str) -> Callable[[], float]:
-        return epoch_of(
-            training_of(data, encre.TransformerConfig(), work / f"bert {kind}", precision=kind, batch_size=batch)
-        )
+        how = {"precision": kind, "batch_size": batch}
+        return epoch_of(over(training_of(data, encre.TransformerConfig(), work / f"bert {kind}", **how), count))
 
     def theirs(label: str, **how: Any) -> Bert:
         return Bert(elements, work / label, batch_size=batch, **{"bf16": False} | how)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from synthetic import make
 
@@ -16,6 +17,7 @@ from encre.data.dataset import Dataset
 from encre.models.model import EnhancerModel
 from encre.models.settings import ModelConfig
 from encre.progress import SILENT
+from encre.train import sampling
 from encre.train.loop import Training
 from encre.train.team import Team
 
@@ -41,6 +43,18 @@ def training_of(data: Dataset, model: ModelConfig, out: Path, **settings: Any) -
 def like(training: Training, model: EnhancerModel) -> Training:
     """The same training, begun from this model's weights."""
     training.model.load_state_dict(model.state_dict())
+    return training
+
+
+def over(training: Training, count: int) -> Training:
+    """The same training, an epoch being the first ``count`` rows in random order, in its own buckets."""
+    feed, rows = training.feed, np.arange(count)
+
+    def batches(epoch: int) -> list[np.ndarray]:
+        mixed = np.random.default_rng(epoch).permutation(rows)
+        return sampling.batches(mixed, feed.train.length, training.config, epoch=epoch)
+
+    feed.batches = batches
     return training
 
 
