@@ -23,6 +23,8 @@ _HOME = {
     "CNNConfig": "encre.models.cnn",
     "CNNLSTMConfig": "encre.models.cnn_lstm",
     "TransformerConfig": "encre.models.transformer",
+    "ResidualConfig": "encre.models.residual",
+    "EquivariantConfig": "encre.models.equivariant",
     "build_model": "encre.models.model",
     "TrainConfig": "encre.train.settings",
     "fit": "encre.train.loop",
@@ -58,8 +60,10 @@ if TYPE_CHECKING:
     from encre.interpret.settings import AttributionSettings as AttributionSettings
     from encre.models.cnn import CNNConfig as CNNConfig
     from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
+    from encre.models.equivariant import EquivariantConfig as EquivariantConfig
     from encre.models.joining import join_runs as join_runs
     from encre.models.model import build_model as build_model
+    from encre.models.residual import ResidualConfig as ResidualConfig
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
     from encre.predict.regions import predict_regions as predict_regions
