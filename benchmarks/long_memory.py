@@ -107,17 +107,18 @@ def worker(name: str, length: int, repeats: int) -> None:
     def step(bases: int) -> float:
         codes = torch.randint(0, 4, (1, bases), dtype=torch.uint8)
         begun = time.process_time()
-        with way, torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             logits = model(codes, torch.tensor([bases]))
         logits.float().sum().backward()
         return time.process_time() - begun
 
-    step(512)  # libraries load what they need, gradients get their memory
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    first = step(length)
-    memory = (resident("VmHWM") - before) / MIB
-    seconds = [step(length) for _ in range(repeats)] if repeats > 1 else [first]
+    with way:
+        step(512)  # libraries load what they need, gradients get their memory
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        first = step(length)
+        memory = (resident("VmHWM") - before) / MIB
+        seconds = [step(length) for _ in range(repeats)] if repeats > 1 else [first]
     print(json.dumps([memory, seconds]))
 
 
