@@ -1,7 +1,8 @@
 """What follows a convolution or projection in training, in few passes over memory: ReLU, dropout, residual, pooling.
 
 On a CPU these take a third of a training step when each is PyTorch's own operation: its ReLU, its max-pooling and
-their gradients are 3 to 9 times as slow in bfloat16 as integers of that width, and a dropout draws a float an entry. Numbers above 0 are ordered as their bits are, read as integers of the same width; so all of these are integer
+their gradients are 3 to 9 times as slow in bfloat16 as integers of that width, and a dropout draws a float an entry.
+Numbers above 0 are ordered as their bits are, read as integers of the same width; so all of these are integer
 comparisons here, whose kernels are vectorised for every width. Other devices and fp64 take PyTorch's operations.
 
 Arrays are ``(B, T, D)`` contiguous inside, which ``(B, D, 1, T)`` in channels-last memory is already.
