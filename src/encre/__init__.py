@@ -25,6 +25,11 @@ _HOME = {
     "TransformerConfig": "encre.models.transformer",
     "ResidualConfig": "encre.models.residual",
     "EquivariantConfig": "encre.models.equivariant",
+    "HybridConfig": "encre.models.hybrid",
+    "DilatedConfig": "encre.models.dilated",
+    "LongformerConfig": "encre.models.longformer",
+    "PerformerConfig": "encre.models.performer",
+    "LanguageModelConfig": "encre.models.language_model",
     "build_model": "encre.models.model",
     "TrainConfig": "encre.train.settings",
     "fit": "encre.train.loop",
@@ -60,9 +65,14 @@ if TYPE_CHECKING:
     from encre.interpret.settings import AttributionSettings as AttributionSettings
     from encre.models.cnn import CNNConfig as CNNConfig
     from encre.models.cnn_lstm import CNNLSTMConfig as CNNLSTMConfig
+    from encre.models.dilated import DilatedConfig as DilatedConfig
     from encre.models.equivariant import EquivariantConfig as EquivariantConfig
+    from encre.models.hybrid import HybridConfig as HybridConfig
     from encre.models.joining import join_runs as join_runs
+    from encre.models.language_model import LanguageModelConfig as LanguageModelConfig
+    from encre.models.longformer import LongformerConfig as LongformerConfig
     from encre.models.model import build_model as build_model
+    from encre.models.performer import PerformerConfig as PerformerConfig
     from encre.models.residual import ResidualConfig as ResidualConfig
     from encre.models.transformer import TransformerConfig as TransformerConfig
     from encre.predict.predictor import load as load
