@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
+from accuracy_data import dhs_rows
 from page import put
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -72,40 +72,16 @@ def slug(name: str) -> str:
 
 
 def dataset(grid: dict[str, Any], work: Path) -> Path:
-    """Some training rows and the whole valid chromosome of the shipped DHS data, with shuffles."""
+    """Some training rows and the valid chromosome of the shipped DHS data, and byte pairs learnt from the former."""
     import encre
-    from encre.reproducibility import stream
-    from encre.sequence.alphabet import decode, decode_many
+    from encre.sequence.alphabet import decode_many
     from encre.sequence.bpe import train_byte_pairs
-    from encre.sources.dhs import CELL_LINES, LENGTH, DhsSettings, read_dhs
 
-    out = work / "data"
-    if (out / "manifest.json").is_file():
-        return out
-    source = read_dhs(DhsSettings(components=True))
-    table = source.table.with_row_index("row")
-    train = table.filter(pl.col("split") == "train")["row"].to_numpy()
-    chosen = stream(0, "ablation", "rows").permutation(train)[: grid["protocol"]["rows"]]
-    valid = table.filter(pl.col("split") == "valid")["row"].to_numpy()
-    test = table.filter(pl.col("split") == "test")["row"].to_numpy()[
-        :1000
-    ]  # a dataset has three splits; never judged
-    rows = np.concatenate([np.sort(chosen), valid, test])
-    codes = source.codes.reshape(-1, LENGTH)
-    components = [f"component_{n}" for n in range(1, 17)]
-    kept = table[rows].select("chrom", "start", "end", "split", "element", *CELL_LINES, *components)
-    kept.with_columns(pl.Series("sequence", [decode(codes[row]) for row in rows])).write_csv(work / "rows.csv")
-    tasks = {"element": ["element"], "cell_line": list(CELL_LINES), "component": components}
-    recipe = {
-        "name": "ablation",
-        "source": {"kind": "table", "file": str(work / "rows.csv"), "tasks": tasks, "split_column": "split"},
-        "sequence": {"mode": "element"},
-        "negatives": {"kinds": ["dinucleotide_shuffle"], "per_element": 1},
-        "split": {"by": "column"},
-    }
-    found = encre.build_dataset(encre.DatasetConfig.parse(recipe, where=GRID), out=out)
-    texts = decode_many(found.train.codes, found.train.offsets)
-    (work / "bpe.json").write_text(train_byte_pairs(texts, vocabulary_size=1024).text)
+    out = dhs_rows(work, grid["protocol"]["rows"])
+    if not (work / "bpe.json").is_file():
+        train = encre.Dataset.open(out).train
+        texts = decode_many(train.codes, train.offsets)
+        (work / "bpe.json").write_text(train_byte_pairs(texts, vocabulary_size=1024).text)
     return out
 
 
@@ -138,7 +114,7 @@ def train_one(grid: dict[str, Any], name: str, seed: int, *, work: Path) -> None
     from encre.train.settings import RunConfig
 
     option = next((o for o in grid["option"] if o["name"] == name), {"set": []})
-    data, out = encre.Dataset.open(work / "data"), work / slug(name) / str(seed)
+    data, out = encre.Dataset.open(dataset(grid, work)), work / slug(name) / str(seed)
     begun = time.process_time()
     if option.get("ensemble"):
         join_runs([work / "base" / str(s) for s in grid["protocol"]["seeds"]], out=out)
@@ -179,7 +155,7 @@ def judged(grid: dict[str, Any], wanted: list[dict[str, Any]], seeds: list[int],
     """Effect, interval and cost of every option that was trained."""
     import encre
 
-    data = encre.Dataset.open(work / "data")
+    data = encre.Dataset.open(dataset(grid, work))
     base = {seed: found for seed in seeds if (found := _of(data, "base", seed, work=work)) is not None}
     record: dict[str, Any] = {"base": _facts(base, base)}
     for option in wanted:

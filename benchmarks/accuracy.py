@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accuracy_data import DATA, DATASETS, REPOSITORY
+from accuracy_data import DATA, DATASETS, PARTS, REPOSITORY
 from page import put
 
 import encre
@@ -79,6 +79,10 @@ _REMO, _REMO_MATCHED = {("element", "auroc"): 0.87}, {("element", "auroc"): None
 _BEGUN, _AFRESH = "from the shipped model", "from scratch"
 ROWS = [
     Row("DHS, four cell lines and 16 components", "dhs", "default_model/residual.toml", _DHS, _BEST),
+    *(
+        Row(f"DHS, {rows:,} training rows", f"dhs_{rows}", "default_model/residual.toml", _DHS, seeds=(0,))
+        for rows in PARTS
+    ),
     Row(f"NT enhancers, cleaned, {_BEGUN}", "nt_raw", "accuracy/small.toml", _RAW, start=True),
     Row(f"NT enhancers, cleaned, {_AFRESH}", "nt_raw", "accuracy/small.toml", _RAW, seeds=(0,)),
     Row(f"NT enhancers, GC-matched, {_BEGUN}", "nt_gcmatch", "accuracy/small.toml", _MATCHED, start=True),

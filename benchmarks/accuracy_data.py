@@ -18,16 +18,33 @@ import polars as pl
 
 import encre
 from encre.reproducibility import stream
+from encre.sequence.alphabet import decode
+from encre.sources.dhs import CELL_LINES, LENGTH, DhsSettings, read_dhs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ENCRE_DATA", REPOSITORY.parent / "shared" / "data"))
 WORD, SHARED, COMMON = 24, 50, 20
+PARTS = (5_000, 10_000, 20_000)
+"""Training rows of the learning curve, beside all 39,254."""
 _OTHER = str.maketrans("ACGTN", "TGCAN")
 
 
 def dhs(work: Path) -> Path:
     """The DHS data that the package ships, as the default model is trained on, and the 16 components as tasks."""
     return _build("dhs", {"kind": "dhs", "components": True}, work, shuffles=True)
+
+
+def dhs_rows(work: Path, rows: int) -> Path:
+    """So many training rows of the shipped DHS data, chosen at random, and its whole valid and test chromosomes."""
+    source = read_dhs(DhsSettings(components=True))
+    split, codes = source.table["split"], np.asarray(source.codes).reshape(-1, LENGTH)
+    train = stream(0, "accuracy", "rows").permutation(np.flatnonzero((split == "train").to_numpy()))[:rows]
+    kept = np.sort(np.concatenate([train, np.flatnonzero((split != "train").to_numpy())]))
+    components = [task.name for task in source.tasks if task.group == "component"]
+    table = source.table[kept].select("chrom", "start", "end", "split", "element", *CELL_LINES, *components)
+    table = table.with_columns(pl.Series("sequence", [decode(codes[row]) for row in kept]))
+    tasks = {"element": ["element"], "cell_line": list(CELL_LINES), "component": components}
+    return _table(f"dhs_{rows}", table, tasks, work, shuffles=True)
 
 
 def nt_raw(work: Path) -> Path:
@@ -110,6 +127,7 @@ def _remo() -> pl.DataFrame:
 
 DATASETS: dict[str, Callable[[Path], Path]] = {
     "dhs": dhs,
+    **{f"dhs_{n}": (lambda work, n=n: dhs_rows(work, n)) for n in PARTS},
     "nt_raw": nt_raw,
     "nt_gcmatch": nt_gcmatch,
     "ienhancer": ienhancer,
@@ -161,10 +179,19 @@ def _words(sequence: str) -> set[str]:
     return {min(sequence[i : i + WORD], other[count - 1 - i : count - 1 - i + WORD]) for i in range(count)}
 
 
-def _table(name: str, table: pl.DataFrame, tasks: dict[str, list[str]], work: Path, *, kind: str = "tasks") -> Path:
+def _table(
+    name: str,
+    table: pl.DataFrame,
+    tasks: dict[str, list[str]],
+    work: Path,
+    *,
+    kind: str = "tasks",
+    shuffles: bool = False,
+) -> Path:
     file = work / f"{name}.csv"
     table.write_csv(file)
-    return _build(name, {"kind": "table", "file": str(file), kind: tasks, "split_column": "split"}, work)
+    source = {"kind": "table", "file": str(file), kind: tasks, "split_column": "split"}
+    return _build(name, source, work, shuffles=shuffles)
 
 
 def _build(name: str, source: dict, work: Path, *, shuffles: bool = False) -> Path:
