@@ -118,7 +118,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("values", "bases"), SHAPES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("values", "bases"), SHAPES, ids=str)
 def test_every_trunk_names_bases_at_their_places(values: dict[str, Any], bases: int | None):
     torch.manual_seed(0)
     model = MaskedBases(model_config(values), window=96).eval()
