@@ -84,7 +84,7 @@ def keep(trained: Path, data: encre.Dataset, *, trained_on: encre.Dataset, out: 
 
 def ship(run: Path, *, data: Path) -> None:
     """Judge a run and put what scoring needs of it into the package."""
-    encre.evaluate(run, data=data, progress=for_terminal())
+    encre.evaluate(run, data=data, baselines=("nearest_neighbour", "gkm_svm"), progress=for_terminal())
     write_model_card(run)
     with tempfile.TemporaryDirectory() as name:
         kept = Path(name) / "default_model"
