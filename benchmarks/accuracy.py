@@ -3,11 +3,12 @@
     python benchmarks/accuracy.py [--only PART] [--work DIR]    train, judge, record, write docs/models.md (hours)
     python benchmarks/accuracy.py --quick                       read what is recorded, train one row again
 
-Data: ``$ENCRE_DATA``; splits and what is left out: ``accuracy_data.py``. Each row is a config of examples/accuracy,
-three seeds, judged on the test split once, by ``encre evaluate``: block-bootstrap intervals, baselines on the same
-rows (gkm-SVM of the DHS rows: the shipped model's card). Rows that are said to start from the shipped model begin with its trunk (``[train] start``), whose training saw
-none of their test rows. What is recorded (benchmarks/results/accuracy.json) names seeds, seconds and the machine. A
-row without a figure to reach is held against its best baseline: the interval of the difference must lie above 0.
+Data: ``$ENCRE_DATA``; splits and what is left out: ``accuracy_data.py``. Each row is a config of examples, judged on
+the test split once, by ``encre evaluate``: block-bootstrap intervals, baselines on the same rows (gkm-SVM of the DHS
+rows: the shipped model's card). Rows that are said to start from the shipped model begin with its trunk (``[train]
+start``), whose training saw none of their test rows. What is recorded (benchmarks/results/accuracy.json) names seeds,
+seconds and the machine. A row without a figure to reach is held against its best baseline: the interval of the
+difference must lie above 0.
 """
 
 from __future__ import annotations
