@@ -15,7 +15,7 @@ demo: $(VENV)/demo
 
 ## Lint, types, import law, then every test
 test: $(VENV)/dev lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

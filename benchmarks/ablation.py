@@ -132,7 +132,7 @@ def train_one(grid: dict[str, Any], name: str, seed: int, *, work: Path) -> None
         encre.fit(model_config(config.model), data, config.train, out=out)
     seconds = time.process_time() - begun
     model = load_model(out).model
-    logits = predict_logits(model, data.valid.codes, data.valid.offsets, both_strands=True)
+    logits = predict_logits(model, data.valid.codes, data.valid.offsets, precision="auto")
     np.save(work / slug(name) / f"{seed}.npy", logits)
     facts = {"seconds": seconds, "parameters": model.parameters_count}
     (work / slug(name) / f"{seed}.json").write_text(json.dumps(facts))
