@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the JSON rows only")
     parser.add_argument("--only", default="", help="options whose name contains this (and the base)")
     parser.add_argument("--work", type=Path, help="folder for datasets and runs; without it a temporary one")
-    parser.add_argument("--processes", type=int, default=1, help="trainings at a time, a thread each")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="trainings at a time, a thread each; 0: judge what is there"
+    )
     parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"), help=argparse.SUPPRESS)  # a worker's job
     options = parser.parse_args()
     grid = tomllib.loads(GRID.read_text(encoding="utf-8"))
@@ -53,7 +55,8 @@ def main() -> None:
         seeds = grid["protocol"]["seeds"][: 1 if options.quick else None]
         wanted = [o for o in grid["option"] if ("residual blocks" if options.quick else options.only) in o["name"]]
         dataset(grid, work)
-        train_all(["base", *(option["name"] for option in wanted)], seeds, work=work, processes=options.processes)
+        if options.processes:
+            train_all(["base", *(option["name"] for option in wanted)], seeds, work=work, processes=options.processes)
         record = judged(grid, wanted, seeds, work=work)
         if not options.quick:
             old = json.loads(RECORD.read_text()) if RECORD.exists() else {}

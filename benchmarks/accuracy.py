@@ -18,7 +18,7 @@ import json
 import os
 import statistics
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="read what is recorded, train one row again")
     parser.add_argument("--json", action="store_true", help="print the JSON rows only")
     parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument(
+        "--seeds", type=int, default=len(SEEDS), help="seeds of a row at most (what is done is recorded)"
+    )
     parser.add_argument("--work", type=Path, help="folder for datasets and runs; without it a temporary one")
     options = parser.parse_args()
     record = read_json(RECORD) if RECORD.exists() else {}
@@ -138,12 +141,12 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         if options.quick:
             row = next(row for row in ROWS if row.name == QUICK)
-            found = measured(Row(row.name, row.data, row.config, row.reach, start=True, seeds=(0,)), work)
+            found = measured(replace(row, seeds=(0,)), work)
             say({f"{QUICK}, trained again now, one seed": found}, json_only=options.json)
         else:
             for row in ROWS:
                 if options.only in row.name:
-                    record[row.name] = measured(row, work)
+                    record[row.name] = measured(replace(row, seeds=row.seeds[: options.seeds]), work)
                     write_json(RECORD, record)
             put(page_of(record), REPOSITORY / "docs" / "models.md", "accuracy", heading="## How good they are")
     say(record, json_only=options.json)

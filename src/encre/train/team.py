@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -73,7 +74,10 @@ class Team:
 
 @contextlib.contextmanager
 def join_team(device: str = "auto") -> Iterator[Team]:
-    """Join the torchrun job that started this process, or be alone; leave it at the end.
+    """Join the torchrun job that started this process, or be alone.
+
+    A process stays in the job until it ends, for the next training: to leave it and join it again while the others
+    are still leaving could wait for ever.
 
     Parameters
     ----------
@@ -88,11 +92,12 @@ def join_team(device: str = "auto") -> Iterator[Team]:
     if chosen.type == "cuda" and chosen.index is None:
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(chosen)
-    started = not dist.is_initialized()
-    if started:
+    if not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield Team(dist.get_rank(), dist.get_world_size(), chosen)
-    finally:
-        if started:
-            dist.destroy_process_group()
+        atexit.register(_leave)
+    yield Team(dist.get_rank(), dist.get_world_size(), chosen)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
