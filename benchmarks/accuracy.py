@@ -226,7 +226,7 @@ def _over_best(values: dict[str, Any], group: str, metric: str) -> dict[str, Any
         differences = {
             baseline: parts["all"][name][metric]
             for baseline, parts in values["differences"].items()
-            if metric in parts["all"].get(name, {})
+            if parts["all"].get(name, {}).get(metric, {}).get("value") is not None  # a constant has no correlation
         }
         if differences:
             best = min(differences, key=lambda baseline: differences[baseline]["value"])
