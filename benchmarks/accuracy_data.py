@@ -84,7 +84,7 @@ def ienhancer_fold(work: Path, fold: int) -> Path:
 
 def _clean_ienhancer() -> pl.DataFrame:
     table = pl.read_csv(DATA / "benchmarks" / "iEnhancer2L.csv").select("sequence", "label", "split")
-    key = pl.Series([min(s, s.translate(_OTHER)[::-1]) for s in table["sequence"]])
+    key = _canonical(table)
     copies = key.is_in(key.filter(table["split"] == "test").to_list()) & (table["split"] == "train")
     return table.filter(~copies)
 
@@ -93,7 +93,7 @@ def lentimpra(work: Path) -> Path:
     """Activity of inserts in HepG2, both orientations of an insert in one split: a fifth tests, a tenth validates."""
     table = pl.read_csv(DATA / "benchmarks" / "lentimpra_HepG2_val.tsv.gz", separator="\t")
     table = table.select(sequence="insert", activity="mean_value")
-    key = pl.Series("insert", [min(s, s.translate(_OTHER)[::-1]) for s in table["sequence"]])
+    key = _canonical(table).alias("insert")
     inserts = key.unique().sort()
     place = stream(0, "accuracy", "inserts").permutation(len(inserts)) / len(inserts)
     share = key.replace_strict(inserts, pl.Series(place))
@@ -138,9 +138,14 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+def _canonical(table: pl.DataFrame) -> pl.Series:
+    """The smaller, as text, of each sequence and its reverse complement."""
+    return pl.Series([min(s, s.translate(_OTHER)[::-1]) for s in table["sequence"]])
+
+
 def _with_valid(table: pl.DataFrame) -> pl.DataFrame:
     """A tenth of the training rows as the valid split, sequences that stand twice on one side."""
-    key = pl.Series([min(s, s.translate(_OTHER)[::-1]) for s in table["sequence"]])
+    key = _canonical(table)
     unique = key.unique().sort()
     chosen = unique.gather(np.sort(stream(0, "accuracy", "valid").permutation(len(unique))[: len(unique) // 10]))
     moved = key.is_in(chosen.to_list()) & (table["split"] == "train")

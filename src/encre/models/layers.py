@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encre.models import kernels
 from encre.models.kernels import dropout
+from encre.models.processes import sum_over_processes, world_size
 
 PoolingName = Literal["max", "mean", "attention"]
 NormName = Literal["none", "batch"]
@@ -95,28 +95,6 @@ class Extent:
         return x * self.mask.view(shape).to(x.dtype)
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """All-reduce whose gradient is the all-reduced gradient (the loss is a sum over processes)."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> Tensor:
-        total = grads[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of ``x`` over the processes of a torchrun job; ``x`` itself in a single process."""
-    alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
-    return x if alone else _SumOverProcesses.apply(x)  # pyright: ignore[reportReturnType]
-
-
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation with statistics over the real positions of the whole (global) batch.
 
@@ -147,7 +125,7 @@ class MaskedBatchNorm(nn.Module):
 
         What comes out is ``scale`` times as large.
         """
-        spread = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        spread = world_size() > 1
         if not self.training or (extent.full and not spread):
             return self._native(x, scale)
         rows = extent.pack(x.squeeze(2).transpose(1, 2))

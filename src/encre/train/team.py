@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from encre.models.device import choose_device
+from encre.models.processes import join_job
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class Team:
 def join_team(device: str = "auto") -> Iterator[Team]:
     """Join the torchrun job that started this process, or be alone.
 
-    A process stays in the job until it ends, for the next training: to leave it and join it again while the others
-    are still leaving could wait for ever.
+    A process stays in the job until it ends, for the next training.
 
     Parameters
     ----------
@@ -92,12 +91,5 @@ def join_team(device: str = "auto") -> Iterator[Team]:
     if chosen.type == "cuda" and chosen.index is None:
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(chosen)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-        atexit.register(_leave)
+    join_job("nccl" if chosen.type == "cuda" else "gloo")
     yield Team(dist.get_rank(), dist.get_world_size(), chosen)
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()

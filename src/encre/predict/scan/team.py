@@ -40,20 +40,16 @@ class Team(NamedTuple):
 
 @contextlib.contextmanager
 def join_team() -> Iterator[Team]:
-    """Join the torchrun job that started this process, or be alone; leave it at the end."""
+    """Join the torchrun job that started this process, or be alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team(0, 1)
         return
     import torch.distributed as dist
 
-    started = not dist.is_initialized()
-    if started:
-        dist.init_process_group("gloo", timeout=_PATIENCE)
-    try:
-        yield Team(dist.get_rank(), dist.get_world_size())
-    finally:
-        if started:
-            dist.destroy_process_group()
+    from encre.models.processes import join_job
+
+    join_job("gloo", patience=_PATIENCE)
+    yield Team(dist.get_rank(), dist.get_world_size())
 
 
 def own_device(name: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from encre.models.layers import sum_over_processes
+from encre.models.processes import sum_over_processes, world_size
 from encre.train.losses.base import GroupFacts
 from encre.train.settings import TrainConfig
 
@@ -73,7 +72,7 @@ class Uncertainty(Balance):
 
     def forward(self, losses: Tensor, counts: Tensor, shared: Tensor | None) -> Tensor:
         """Share of the sum; see :class:`Balance`."""
-        world = _world()
+        world = world_size()
         # The same in every process; its gradient is the sum of all processes' parts, as for the model's weights.
         s = sum_over_processes(self.log_variance) / world
         penalty = torch.where(counts > 0, s / 2, 0.0) / world
@@ -109,7 +108,8 @@ class GradNorm(Balance):
         with torch.no_grad():
             self.weights.copy_(self._normed())
         pull = self._pull(losses, counts, shared)
-        push = (self.weights * pull).sum() / _world()  # not a part of the loss: it only gives the weights' gradient
+        # Not a part of the loss: it only gives the weights' gradient.
+        push = (self.weights * pull).sum() / world_size()
         return (self.weights.detach() * self.fixed * losses).sum() + push - push.detach()
 
     def _normed(self) -> Tensor:
@@ -134,10 +134,6 @@ class GradNorm(Balance):
     def learned(self) -> dict[str, float]:
         """Weights by group; see :class:`Balance`."""
         return dict(zip(self.names, (self._normed() * self.fixed).tolist(), strict=True))
-
-
-def _world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 #: ``[train] balance`` -> how the groups' losses are summed; a new one is a class above and a line here

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from encre.errors import ConfigError, nearest
 from encre.models.heads import LinearHeads
-from encre.models.layers import sum_over_processes
 from encre.models.model import EnhancerModel
+from encre.models.processes import sum_over_processes
 from encre.tasks import TaskSet
 from encre.train.losses.balance import BALANCES, Balance
 from encre.train.losses.base import EntryLoss, GroupFacts, group_facts

@@ -7,6 +7,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from encre.models.processes import world_size
 from encre.train.losses.regression import Huber
 
 #: Rows on either side, in the order of the global batch, that a row is compared with: all in a batch of up to 1,025.
@@ -54,7 +55,7 @@ def _pairs(z: Tensor, y: Tensor, real: Tensor) -> Tensor:
 
 def _global(rows: Tensor) -> tuple[Tensor, Tensor]:
     """All processes' rows (B', .) in the order of the global batch, and where this process's own stand (B,)."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if world_size() == 1:
         return rows, torch.arange(len(rows), device=rows.device)
     world, rank = dist.get_world_size(), dist.get_rank()
     sizes = torch.zeros(world, dtype=torch.int64, device=rows.device)

@@ -20,7 +20,7 @@ from encre.errors import DataError
 from encre.files import read_manifest, refuse_occupied, staged_file, write_json
 from encre.models.checkpoint import WEIGHTS, read_weights, write_weights
 from encre.models.device import autocast, choose_precision
-from encre.models.layers import sum_over_processes
+from encre.models.processes import sum_over_processes
 from encre.models.settings import ModelConfig
 from encre.progress import SILENT, Progress
 from encre.reproducibility import provenance, sha256_file, stream, stream_seed
