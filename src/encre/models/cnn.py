@@ -8,8 +8,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from encre.models.inputs import make_input
-from encre.models.layers import ConvBlock, Extent, NormName
+from encre.models.inputs import Input, make_input
+from encre.models.layers import ConvBlock, Extent, NormName, Trunk
 from encre.models.settings import ModelConfig
 
 
@@ -106,7 +106,7 @@ class CNNConfig(ConvolutionConfig):
     name: Literal["cnn"] = "cnn"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-class Convolutions(nn.Module):
+class Convolutions(Trunk):
     """Input and a stack of convolutions: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
 
     #: Only where a length is a multiple of it does a position see nothing but what is near, wherever the ends are.
@@ -127,13 +127,20 @@ class Convolutions(nn.Module):
         how = {"pool": layer.pool, "residual": layer.residual, "dropout": layer.dropout}
         return ConvBlock(channels, layer.kernel, norm=norm, **how)
 
-    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
-        """Features of every position, zeros beyond the real ones."""
-        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
-
     def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features (B, D, T') of embedded tokens (B, T, E), zeros beyond the real ones."""
         x = extent.zero(tokens.transpose(1, 2)).unsqueeze(2)
         for block in self.blocks:
             x, extent = block(x, extent)
         return x.squeeze(2), extent
+
+
+class AfterConvolutions(Trunk):
+    """A trunk that begins with ``convolutions`` and reads what they read."""
+
+    convolutions: Convolutions
+
+    @property
+    def input(self) -> Input:
+        """The input layer."""
+        return self.convolutions.input

@@ -9,8 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encre.models.cnn import ConvLayer, ConvolutionConfig, Convolutions
-from encre.models.inputs import Input
+from encre.models.cnn import AfterConvolutions, ConvLayer, ConvolutionConfig, Convolutions
 from encre.models.layers import Extent
 
 
@@ -50,7 +49,7 @@ class CNNLSTMConfig(ConvolutionConfig):
         return CNNLSTM(self)
 
 
-class CNNLSTM(nn.Module):
+class CNNLSTM(AfterConvolutions):
     """Convolutions and a BiLSTM: ``(codes (B, L), length (B,)) -> (features (B, 2 * lstm, T), Extent)``.
 
     Each direction is an LSTM that reads from a sequence's own end onwards, so that padding always comes after
@@ -64,15 +63,6 @@ class CNNLSTM(nn.Module):
         self.rightward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.leftward = nn.LSTM(self.convolutions.width, config.lstm, batch_first=True)
         self.width = 2 * config.lstm
-
-    @property
-    def input(self) -> Input:
-        """The input layer."""
-        return self.convolutions.input
-
-    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
-        """Features of every position, zeros beyond the real ones."""
-        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
 
     def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features (B, 2 * lstm, T') of embedded tokens (B, T, E), zeros beyond the real ones."""

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from encre.models.cnn import Convolutions
-from encre.models.inputs import Input
+from encre.models.cnn import AfterConvolutions, Convolutions
 from encre.models.layers import Extent, MaskedBatchNorm, dropout
 from encre.models.residual import ResidualConfig
 
@@ -58,7 +57,7 @@ class DilatedConfig(ResidualConfig):
         return Dilated(self)
 
 
-class Dilated(nn.Module):
+class Dilated(AfterConvolutions):
     """The trunk: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
 
     def __init__(self, config: DilatedConfig) -> None:
@@ -71,15 +70,6 @@ class Dilated(nn.Module):
         )
         self.norm = MaskedBatchNorm(self.width)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    @property
-    def input(self) -> Input:
-        """The input layer."""
-        return self.convolutions.input
-
-    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
-        """Features of every position, zeros beyond the real ones."""
-        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
 
     def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features (B, D, T') of embedded bases (B, T, E), zeros beyond the real positions."""

@@ -14,8 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from encre.models.attention import DenseAttention, Layer, Rotation, bert_start
-from encre.models.cnn import Convolutions
-from encre.models.inputs import Input
+from encre.models.cnn import AfterConvolutions, Convolutions
 from encre.models.layers import Extent
 from encre.models.residual import ResidualConfig
 
@@ -86,7 +85,7 @@ class EncoderConfig(ResidualConfig):
         return Encoder(self)
 
 
-class Encoder(nn.Module):
+class Encoder(AfterConvolutions):
     """The trunk: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``, a position a token."""
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -101,15 +100,6 @@ class Encoder(nn.Module):
         self.layers.apply(bert_start)
         if self.globals is not None:
             nn.init.normal_(self.globals)
-
-    @property
-    def input(self) -> Input:
-        """The input layer."""
-        return self.convolutions.input
-
-    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
-        """Features of every token, zeros beyond the real ones."""
-        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
 
     def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features (B, D, T') of embedded bases (B, T, E), zeros beyond the real tokens."""

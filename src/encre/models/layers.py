@@ -95,6 +95,15 @@ class Extent:
         return x * self.mask.view(shape).to(x.dtype)
 
 
+class Trunk(nn.Module):
+    """What reads sequences: an input, ``.width`` D, and ``encode(tokens (B, T, E), extent)``."""
+
+    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
+        """Features (B, D, T) and their extent of codes (B, L) and lengths (B,); zeros beyond what is real."""
+        tokens, extent = self.input(codes, Extent.of(length, codes.shape[1], codes.device))  # pyright: ignore
+        return self.encode(tokens, extent)  # pyright: ignore[reportCallIssue]
+
+
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation with statistics over the real positions of the whole (global) batch.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from encre.models.attention import Layer, bert_start
 from encre.models.inputs import make_input
-from encre.models.layers import Extent, dropout
+from encre.models.layers import Extent, Trunk, dropout
 from encre.models.settings import ModelConfig
 
 
@@ -65,7 +65,7 @@ class TransformerConfig(ModelConfig):
         return Transformer(self)
 
 
-class Transformer(nn.Module):
+class Transformer(Trunk):
     """The encoder: ``(codes (B, L), length (B,)) -> (features (B, D, T), Extent)``."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -76,10 +76,6 @@ class Transformer(nn.Module):
         self.dropout, self.width = config.dropout, config.width
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.apply(bert_start)
-
-    def forward(self, codes: Tensor, length: Tensor) -> tuple[Tensor, Extent]:
-        """Features of every token, zeros beyond the real ones."""
-        return self.encode(*self.input(codes, Extent.of(length, codes.shape[1], codes.device)))
 
     def encode(self, tokens: Tensor, extent: Extent) -> tuple[Tensor, Extent]:
         """Features (B, D, T) of embedded tokens (B, T, D), zeros beyond the real ones."""
