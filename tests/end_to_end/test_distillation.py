@@ -13,11 +13,11 @@ from encre.errors import DataError
 from encre.models.checkpoint import load_model
 from encre.models.inference import predict_logits
 from encre.models.registry import model_config
-from encre.train import loop
 from encre.train.distillation import TAUGHT, softened_targets
 from encre.train.loop import fit
 from encre.train.settings import TrainConfig
 from encre.train.team import Team
+from interrupted import interrupt_at
 from toy_datasets import build_words
 
 CNN = model_config({"name": "cnn", "channels": [12, 16], "pools": [2, 1], "embedding": 6})
@@ -99,11 +99,7 @@ def test_interrupted_and_resumed_equals_unbroken(
     settings = config(teacher=str(teacher))
     whole = fit(CNN, dataset, settings, out=tmp_path / "whole").path
     with monkeypatch.context() as patch:
-
-        def breaks(self: loop.Training, batch: object) -> torch.Tensor:
-            raise KeyboardInterrupt
-
-        patch.setattr(loop.Training, "step", breaks)
+        interrupt_at(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             fit(CNN, dataset, settings, out=tmp_path / "broken")
     assert (tmp_path / "broken" / TAUGHT).is_file()

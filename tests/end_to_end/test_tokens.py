@@ -14,9 +14,9 @@ from encre.data.dataset import Dataset
 from encre.models.checkpoint import load_model
 from encre.models.registry import model_config
 from encre.sequence.bpe import BytePairs
-from encre.train import loop
 from encre.train.loop import fit
 from encre.train.settings import TrainConfig
+from interrupted import interrupt_at
 from toy_language_models import write_bert
 
 
@@ -114,17 +114,9 @@ def test_interrupted_and_resumed_equals_unbroken(name, dataset, tmp_path, monkey
         folder = write_bert(tmp_path / "bert", positions=256)
         values = {"name": "language_model", "folder": str(folder), "tuning": name, "lora_rank": 2}
     settings = TrainConfig(epochs=2, batch_size=32, device="cpu", precision="fp32", checkpoint_every=2)
-    data, count, step = Dataset.open(dataset), 0, loop.Training.step
+    data = Dataset.open(dataset)
     fit(model_config(values), data, settings, out=tmp_path / "whole")
-
-    def breaks(self: loop.Training, batch: object) -> torch.Tensor:
-        nonlocal count
-        count += 1
-        if count == 6:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop.Training, "step", breaks)
+    interrupt_at(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):
         fit(model_config(values), data, settings, out=tmp_path / "broken")
     fit(model_config(values), data, settings, out=tmp_path / "broken", resume=True)

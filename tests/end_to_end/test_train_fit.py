@@ -23,6 +23,7 @@ from encre.progress import Progress
 from encre.train import loop
 from encre.train.loop import fit
 from encre.train.settings import TrainConfig
+from interrupted import interrupt_at
 
 CNN = {"name": "cnn", "channels": [12, 16], "pools": [2, 1], "norm": "batch", "embedding": 6}
 SMALL = {
@@ -103,16 +104,7 @@ def test_interrupted_and_resumed_equals_unbroken(
     """Broken off in the middle of the second epoch, after a state and before its end."""
     settings = config(checkpoint_every=5)
     fit(model_config(SMALL[name]), dataset, settings, out=tmp_path / "whole")
-    count, step = 0, loop.Training.step
-
-    def breaks(self: loop.Training, batch: object) -> torch.Tensor:
-        nonlocal count
-        count += 1
-        if count == 18:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop.Training, "step", breaks)
+    interrupt_at(monkeypatch, 18)
     with pytest.raises(KeyboardInterrupt):
         fit(model_config(SMALL[name]), dataset, settings, out=tmp_path / "broken")
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {"state"}

@@ -25,10 +25,10 @@ from encre.models.registry import model_config
 from encre.predict.predictor import load
 from encre.report.cards import model_card
 from encre.report.html import write_report
-from encre.train import loop
 from encre.train.assess import compare, evaluate
 from encre.train.loop import fit
 from encre.train.settings import TrainConfig
+from interrupted import interrupt_at
 
 CNN = {"name": "cnn", "channels": [12], "kernel_sizes": [9], "pools": [1], "input": "one_hot"}
 WORD = "GGTCAAACC"
@@ -151,16 +151,7 @@ def test_what_is_learned_beside_the_model_is_resumed_and_told(
 ):
     settings, model = config(checkpoint_every=5, epochs=2, **LEARNED[name]), model_config(CNN | HEADS[name])
     fit(model, dataset, settings, out=tmp_path / "whole")
-    count, step = 0, loop.Training.step
-
-    def breaks(self: loop.Training, batch: object) -> torch.Tensor:
-        nonlocal count
-        count += 1
-        if count == 18:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop.Training, "step", breaks)
+    interrupt_at(monkeypatch, 18)
     with pytest.raises(KeyboardInterrupt):
         fit(model, dataset, settings, out=tmp_path / "broken")
     fit(model, dataset, settings, out=tmp_path / "broken", resume=True)

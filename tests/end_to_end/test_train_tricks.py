@@ -27,6 +27,7 @@ from encre.train.outcome import Run
 from encre.train.pretraining.loop import pretrain
 from encre.train.pretraining.windows import DatasetWindows
 from encre.train.settings import PretrainConfig, TrainConfig
+from interrupted import interrupt_at
 from toy_words import built, texts
 
 CNN = {"name": "cnn", "channels": [12, 16], "pools": [2, 1], "norm": "batch", "embedding": 6}
@@ -78,16 +79,7 @@ def test_interrupted_and_resumed_equals_unbroken(
 ):
     settings = config(checkpoint_every=5, **tricks)
     fit(model_config(CNN), dataset, settings, out=tmp_path / "whole")
-    count, step = 0, loop.Training.step
-
-    def breaks(self: loop.Training, batch: object) -> torch.Tensor:
-        nonlocal count
-        count += 1
-        if count == 21:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(loop.Training, "step", breaks)
+    interrupt_at(monkeypatch, 21)
     with pytest.raises(KeyboardInterrupt):
         fit(model_config(CNN), dataset, settings, out=tmp_path / "broken")
     fit(model_config(CNN), dataset, settings, out=tmp_path / "broken", resume=True)

@@ -34,6 +34,7 @@ from encre.train.assess import evaluate
 from encre.train.loop import Training, fit
 from encre.train.outcome import Run
 from encre.train.settings import TrainConfig
+from interrupted import interrupt_at
 
 CONFIG = """
 source = {kind = "table", file = "-", tasks = {enhancer = ["enhancer"]}}
@@ -251,14 +252,8 @@ def test_tracks_are_chosen_by_name_and_kept_in_that_order(toy: Toy, tmp_path: Pa
 def test_an_interrupted_training_with_signals_ends_at_the_same_weights(toy: Toy, tmp_path: Path, monkeypatch):
     how = {"fusion": "cross_attention", "track_dropout": 0.3, "dropout": 0.1, "train": {"checkpoint_every": 3}}
     whole = read_weights(fused(toy, tmp_path / "whole", **how) / "weights.safetensors")
-    step, count = Training.step, iter(range(100))
-
-    def breaks(self: Training, batch: Any) -> Any:
-        if next(count) == 7:
-            raise KeyboardInterrupt
-        return step(self, batch)
-
-    monkeypatch.setattr(Training, "step", breaks)
+    step = Training.step
+    interrupt_at(monkeypatch, 8)
     with pytest.raises(KeyboardInterrupt):
         fused(toy, tmp_path / "broken", **how)
     monkeypatch.setattr(Training, "step", step)
