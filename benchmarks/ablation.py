@@ -170,15 +170,12 @@ def judged(grid: dict[str, Any], wanted: list[dict[str, Any]], seeds: list[int],
 
 def _of(data, name: str, seed: int, *, work: Path) -> dict[str, Any] | None:
     from encre.evaluation.judgement import judge
-    from encre.evaluation.table import prediction_table
+    from encre.train.predictions import table_of
 
     folder = work / slug(name)
     if not (folder / f"{seed}.json").is_file():
         return None
-    subset = data.valid
-    columns = {"index": subset.index, "length": subset.length, "targets": subset.targets, "mask": subset.target_mask}
-    columns["logits"] = np.load(folder / f"{seed}.npy")
-    table = prediction_table(subset.elements, data.tasks, columns=columns)
+    table = table_of(data.valid, data.tasks, logits=np.load(folder / f"{seed}.npy"))
     scopes = judge(table, table, data.tasks, seed=0, resamples=1000).scopes["all"]
     return json.loads((folder / f"{seed}.json").read_text()) | {key: scopes[key]["auroc"] for key in SHOWN}
 
