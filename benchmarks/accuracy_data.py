@@ -2,7 +2,8 @@
 
 Every set has its published split, or the one of its row in the table; where there is no valid split, a tenth of the
 training rows becomes one. Rows of the test split that share 50 words of 24 bases with a training row of the DHS data
-are left out for every model and baseline alike (and counted), since models may begin with weights from there.
+are left out for every model and baseline alike (and counted), since models may begin with weights from there. The
+``_unseen`` sets leave out as well what shares as much with a training row of their own: copies that are still there.
 """
 
 from __future__ import annotations
@@ -57,14 +58,27 @@ def nt_gcmatch(work: Path) -> Path:
     return _nt("gcmatch", work)
 
 
-def _nt(kind: str, work: Path) -> Path:
+def nt_raw_unseen(work: Path) -> Path:
+    """``nt_raw`` without the test rows that a training row holds most of."""
+    return _nt("raw", work, unseen=True)
+
+
+def nt_gcmatch_unseen(work: Path) -> Path:
+    """``nt_gcmatch`` without the test rows that a training row holds most of."""
+    return _nt("gcmatch", work, unseen=True)
+
+
+def _nt(kind: str, work: Path, *, unseen: bool = False) -> Path:
     folder = DATA / "benchmarks" / "nt_enhancers_cleaned"
     parts = [
         pl.read_csv(folder / f"{kind}_{split}.csv.gz").with_columns(pl.lit(split).alias("split"))
         for split in ("train", "test")
     ]
     table = _without_dhs(_with_valid(pl.concat(parts)))
-    return _table(f"nt_{kind}", table, {"enhancer": ["label"]}, work)
+    if unseen:
+        own = table.filter(pl.col("split") == "train")["sequence"].to_list()
+        table = _without(table, _words_of(own), what="the set's own data")
+    return _table(f"nt_{kind}" + "_unseen" * unseen, table, {"enhancer": ["label"]}, work)
 
 
 def ienhancer(work: Path) -> Path:
@@ -129,7 +143,9 @@ DATASETS: dict[str, Callable[[Path], Path]] = {
     "dhs": dhs,
     **{f"dhs_{n}": (lambda work, n=n: dhs_rows(work, n)) for n in PARTS},
     "nt_raw": nt_raw,
+    "nt_raw_unseen": nt_raw_unseen,
     "nt_gcmatch": nt_gcmatch,
+    "nt_gcmatch_unseen": nt_gcmatch_unseen,
     "ienhancer": ienhancer,
     "lentimpra": lentimpra,
     "elements": elements,
@@ -154,9 +170,13 @@ def _with_valid(table: pl.DataFrame) -> pl.DataFrame:
 
 def _without_dhs(table: pl.DataFrame) -> pl.DataFrame:
     """Without test rows that a training row of the DHS data holds most of."""
-    words = _dhs_words()
+    return _without(table, _dhs_words(), what="the DHS data")
+
+
+def _without(table: pl.DataFrame, words: dict[str, list[int]], *, what: str) -> pl.DataFrame:
+    """Without test rows that share many words with one row."""
     found = [split == "test" and _overlaps(s, words) for s, split in table.select("sequence", "split").iter_rows()]
-    print(f"  {sum(found)} of {table['split'].eq('test').sum()} test rows overlap training rows of the DHS data")
+    print(f"  {sum(found)} of {table['split'].eq('test').sum()} test rows overlap training rows of {what}")
     return table.filter(~pl.Series(found))
 
 
@@ -171,9 +191,14 @@ def _overlaps(sequence: str, words: dict[str, list[int]]) -> bool:
 @cache
 def _dhs_words() -> dict[str, list[int]]:
     """Words of the DHS data's training rows, and the rows that hold each."""
-    words: dict[str, list[int]] = {}
     table = pl.read_csv(DATA / "dhs" / "dhs_200bp_4celltypes_hg38.tsv.gz", separator="\t")
-    for row, sequence in enumerate(table.filter(pl.col("data_label") == "training")["sequence"]):
+    return _words_of(table.filter(pl.col("data_label") == "training")["sequence"].to_list())
+
+
+def _words_of(sequences: list[str]) -> dict[str, list[int]]:
+    """Words of sequences, and the numbers of those that hold each."""
+    words: dict[str, list[int]] = {}
+    for row, sequence in enumerate(sequences):
         for word in _words(sequence):
             words.setdefault(word, []).append(row)
     return words

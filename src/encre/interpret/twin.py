@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from encre.models.cnn import Convolutions
 from encre.models.ensemble import Ensemble
 from encre.models.equivariant import PairedBlock
+from encre.models.heads import ExclusiveHeads
 from encre.models.inputs import KmerInput, reads_in_place
 from encre.models.layers import ConvBlock, Pooling
 from encre.models.local import Level
@@ -24,11 +25,16 @@ from encre.models.relaxed import has_relaxed
 
 
 def has_twin(model: EnhancerModel) -> bool:
-    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases at stride 1; or an ensemble."""
+    """Whether the model is a CNN, on one-hot input or k-mers of at most 4 bases at stride 1; or an ensemble.
+
+    Its heads are linear, or exclusive.
+    """
     if isinstance(model, Ensemble):
         return all(has_twin(member) for member in model.members)
     convolutional = isinstance(model.trunk, Convolutions) and reads_in_place(model.trunk.input)
-    return convolutional and has_relaxed(model) and model.heads.is_linear and model.fusion is None
+    heads = model.heads
+    read = heads.is_linear or (isinstance(heads, ExclusiveHeads) and heads.is_linear_before_relating)
+    return convolutional and has_relaxed(model) and read and model.fusion is None
 
 
 def make_twin(model: EnhancerModel, length: int) -> nn.Module:
@@ -56,7 +62,8 @@ def make_twin(model: EnhancerModel, length: int) -> nn.Module:
             width = -(-width // block.pool)
         if isinstance(block, PairedBlock) and block.join:
             layers.append(_Joined())
-    twin = _Twin(first, nn.Sequential(*layers, _pooling(model.pooling, width), _head(model)))
+    related = [_Exclusive(model.heads.exclusive)] if isinstance(model.heads, ExclusiveHeads) else []
+    twin = _Twin(first, nn.Sequential(*layers, _pooling(model.pooling, width), _head(model), *related))
     return twin.to(next(model.parameters()).device).eval()
 
 
@@ -198,6 +205,27 @@ def _head(model: EnhancerModel) -> nn.Linear:
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)
     return linear
+
+
+class _Exclusive(nn.Module):
+    """What :class:`ExclusiveHeads` makes of outputs (B, K): ``logsumexp(a, b) = b + softplus(a - b)``, one by one."""
+
+    def __init__(self, groups: list[list[int]]) -> None:
+        super().__init__()
+        self.groups = groups
+        self.above = nn.ModuleList(nn.ModuleList(nn.Softplus() for _ in at[2:]) for at in groups)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Log odds (B, K)."""
+        columns = list(outputs.unbind(1))
+        for at, steps in zip(self.groups, self.above, strict=True):
+            others = torch.stack([outputs[:, [other for other in at if other != own]] for own in at], 1)
+            rest = others[..., 0]
+            for number, softplus in enumerate(steps, start=1):  # pyright: ignore[reportArgumentType]
+                rest = others[..., number] + softplus(rest - others[..., number])
+            for place, own in enumerate(at):
+                columns[own] = outputs[:, own] - rest[:, place]
+        return torch.stack(columns, 1)
 
 
 def reverse_strand(x: Tensor) -> Tensor:

@@ -72,7 +72,12 @@ class LinearHeads(nn.ModuleDict):
     @property
     def is_linear(self) -> bool:
         """Whether the logits are linear in the vector, so that :meth:`matrix` says all."""
-        return not self.relates and (self.link == "identity" or not any(self.measures))
+        return not self.relates and self.is_linear_before_relating
+
+    @property
+    def is_linear_before_relating(self) -> bool:
+        """Whether what :meth:`related` takes is linear in the vector, by :meth:`matrix`."""
+        return self.link == "identity" or not any(self.measures)
 
     def set_units(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         """Take the unit of each regression's target from its mean and standard deviation (K,) in train."""
