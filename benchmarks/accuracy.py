@@ -7,8 +7,8 @@ Data: ``$ENCRE_DATA``; splits and what is left out: ``accuracy_data.py``. Each r
 the test split once, by ``encre evaluate``: block-bootstrap intervals, baselines on the same rows (gkm-SVM of the DHS
 rows: the shipped model's card). Rows that are said to start from the shipped model begin with its trunk (``[train]
 start``), whose training saw none of their test rows. What is recorded (benchmarks/results/accuracy.json) names seeds,
-seconds and the machine. A row without a figure to reach is held against its best baseline: the interval of the
-difference must lie above 0.
+seconds and the machine. A row that is to reach no figure is held against a baseline: the interval of the difference
+must lie above 0.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import os
 import statistics
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ RECORD = REPOSITORY / "benchmarks" / "results" / "accuracy.json"
 CONFIGS = REPOSITORY / "examples"
 DEFAULT = REPOSITORY / "src" / "encre" / "assets" / "default_model"
 SEEDS = (0, 1, 2)
-QUICK = "iEnhancer-2L, layer 1, from the shipped model"
+QUICK = "iEnhancer-2L, layer 1"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Row:
     config
         A file of examples.
     reach
-        (group, metric) -> the figure that one model was to reach, as a macro mean; None: the best baseline's.
+        (group, metric) -> the figure that one model was to reach, as a macro mean; or the baseline to be above.
     together
         The same for the ensemble of the seeds; empty for no ensemble.
     start
@@ -67,8 +68,8 @@ class Row:
     name: str
     data: str
     config: str
-    reach: dict[tuple[str, str], float | None]
-    together: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    reach: Mapping[tuple[str, str], float | str]
+    together: Mapping[tuple[str, str], float | str] = field(default_factory=dict)
     start: bool = False
     more_baselines: tuple[str, ...] = ("gkm_svm",)
     seeds: tuple[int, ...] = SEEDS
@@ -76,11 +77,17 @@ class Row:
 
 _DHS = {("cell_line", "auroc"): 0.975, ("cell_line", "auprc"): 0.94, ("component", "auroc"): 0.84}
 _BEST = {("cell_line", "auroc"): 0.98, ("cell_line", "auprc"): 0.95, ("component", "auroc"): 0.84}
-_RAW, _MATCHED = {("enhancer", "auroc"): 0.80}, {("enhancer", "auroc"): 0.73}
+_RAW, _MATCHED, _UNSEEN = ({("enhancer", "auroc"): wanted} for wanted in (0.80, 0.73, "kmer5"))
 _LAYER1 = {("enhancer", "balanced_accuracy"): 0.79, ("enhancer", "mcc"): 0.58, ("enhancer", "auroc"): 0.84}
 _MPRA = {("mpra", "pearson"): 0.55}
-_REMO, _REMO_MATCHED = {("element", "auroc"): 0.87}, {("element", "auroc"): None}
-_BEGUN, _AFRESH = "from the shipped model", "from scratch"
+_REMO, _REMO_MATCHED = {("element", "auroc"): 0.87}, {("element", "auroc"): "kmer5"}
+
+
+def _small(name: str, data: str, reach: Mapping[tuple[str, str], float | str]) -> Row:
+    """The network for small sets, and the ensemble of its seeds held to the same figures."""
+    return Row(name, data, "accuracy/small.toml", reach, reach)
+
+
 ROWS = [
     Row(
         "DHS, four cell lines and 16 components", "dhs", "default_model/residual.toml", _DHS, _BEST, more_baselines=()
@@ -96,32 +103,23 @@ ROWS = [
         )
         for rows in PARTS
     ),
-    Row(f"NT enhancers, cleaned, {_BEGUN}", "nt_raw", "accuracy/small.toml", _RAW, start=True),
-    Row(f"NT enhancers, cleaned, {_AFRESH}", "nt_raw", "accuracy/small.toml", _RAW, seeds=(0,)),
-    Row(f"NT enhancers, GC-matched, {_BEGUN}", "nt_gcmatch", "accuracy/small.toml", _MATCHED, start=True),
-    Row(QUICK, "ienhancer", "accuracy/small.toml", _LAYER1, start=True),
-    Row(f"iEnhancer-2L, layer 1, {_AFRESH}", "ienhancer", "accuracy/small.toml", _LAYER1, seeds=(0,)),
-    *(
-        Row(
-            f"iEnhancer-2L, fold {n} of 5, {_BEGUN}",
-            f"ienhancer_{n}",
-            "accuracy/small.toml",
-            _LAYER1,
-            start=True,
-            seeds=(0,),
-        )
-        for n in range(5)
-    ),
-    Row(f"lentiMPRA HepG2, {_BEGUN}", "lentimpra", "accuracy/mpra.toml", _MPRA, start=True),
-    Row(f"lentiMPRA HepG2, strand-equivariant, {_AFRESH}", "lentimpra", "accuracy/mpra_equivariant.toml", _MPRA),
-    Row(f"REMO elements against background, {_BEGUN}", "elements", "accuracy/elements.toml", _REMO, start=True),
+    _small("NT enhancers, cleaned", "nt_raw", _RAW),
+    _small("NT enhancers, cleaned, unseen test rows", "nt_raw_unseen", _UNSEEN),
+    _small("NT enhancers, GC-matched", "nt_gcmatch", _MATCHED),
+    _small("NT enhancers, GC-matched, unseen test rows", "nt_gcmatch_unseen", _UNSEEN),
+    _small(QUICK, "ienhancer", _LAYER1),
+    *(_small(f"iEnhancer-2L, fold {n} of 5", f"ienhancer_{n}", _LAYER1) for n in range(5)),
     Row(
-        f"REMO elements, GC-matched, {_BEGUN}",
-        "elements_gcmatch",
-        "accuracy/elements.toml",
-        _REMO_MATCHED,
+        "iEnhancer-2L, layer 1, from the shipped model",
+        "ienhancer",
+        "accuracy/finetune.toml",
+        _LAYER1,
         start=True,
     ),
+    Row("lentiMPRA HepG2, from the shipped model", "lentimpra", "accuracy/finetune.toml", _MPRA, _MPRA, start=True),
+    Row("lentiMPRA HepG2, strand-equivariant", "lentimpra", "accuracy/mpra_equivariant.toml", _MPRA, _MPRA),
+    _small("REMO elements against background", "elements", _REMO),
+    _small("REMO elements, GC-matched background", "elements_gcmatch", _REMO_MATCHED),
 ]
 
 
@@ -147,6 +145,7 @@ def main() -> None:
             for row in ROWS:
                 if options.only in row.name:
                     record[row.name] = measured(replace(row, seeds=row.seeds[: options.seeds]), work)
+                    record = {one.name: record[one.name] for one in ROWS if one.name in record}
                     write_json(RECORD, record)
             put(page_of(record), REPOSITORY / "docs" / "models.md", "accuracy", heading="## How good they are")
     say(record, json_only=options.json)
@@ -220,7 +219,7 @@ def facts_of(run: Path, *, row: Row) -> dict[str, Any]:
 
 
 def _over_best(values: dict[str, Any], group: str, metric: str) -> dict[str, Any]:
-    """For the group and each of its tasks: the best baseline and the model's difference to it, with its interval."""
+    """For the group and each of its tasks: the best baseline, the difference to it and to each, with intervals."""
     found = {}
     for name in [f"{group}/macro", *values["groups"][group]["tasks"]]:
         differences = {
@@ -230,7 +229,7 @@ def _over_best(values: dict[str, Any], group: str, metric: str) -> dict[str, Any
         }
         if differences:
             best = min(differences, key=lambda baseline: differences[baseline]["value"])
-            found[name] = {"baseline": best, **differences[best]}
+            found[name] = {"baseline": best, **differences[best], "each": differences}
     return found
 
 
@@ -252,11 +251,11 @@ def say(record: dict[str, Any], *, json_only: bool) -> None:
                 print(json.dumps(line))
 
 
-def met(values: list[float], target: float | None, over: list[dict[str, Any]], *, group: str) -> bool:
-    """Whether the mean reaches the figure, or every seed lies above the best baseline by more than the interval."""
-    if target is not None:
-        return statistics.mean(values) >= target
-    return all(one[f"{group}/macro"]["low"] > 0 for one in over)
+def met(values: list[float], target: float | str, over: list[dict[str, Any]], *, group: str) -> bool:
+    """Whether the mean reaches the figure, or every model lies above the baseline by more than the interval."""
+    if isinstance(target, str):
+        return all(one[f"{group}/macro"]["each"][target]["low"] > 0 for one in over)
+    return statistics.mean(values) >= target
 
 
 def page_of(record: dict[str, Any]) -> str:
@@ -287,11 +286,12 @@ def _cells(metric: str, entry: dict[str, Any]) -> str:
     ensemble = entry.get("ensemble")
     name = metric.split(maxsplit=1)[0]
     reached = [met(values, entry["target"], entry["over_best_baseline"], group=name)]
-    wanted = "above the baseline" if entry["target"] is None else f"{entry['target']:g}"
+    wanted = f"above {entry['target']}" if isinstance(entry["target"], str) else f"{entry['target']:g}"
     if ensemble:
         above = [entry["ensemble_over_best_baseline"]]
         reached.append(met([ensemble["value"]], entry["ensemble_target"], above, group=name))
-        wanted += f", ensemble {entry['ensemble_target']:g}"
+        if entry["ensemble_target"] != entry["target"]:
+            wanted += f", ensemble {entry['ensemble_target']:g}"
     cells = [
         f"{mean:.3f} ({', '.join(f'{value:.3f}' for value in values)})",
         f"{entry['models'][0]['low']:.3f} to {entry['models'][0]['high']:.3f}",

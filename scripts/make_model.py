@@ -36,7 +36,8 @@ LIMIT = 3_000_000
 NOTES = [
     "It knows DNase-hypersensitive sites of four cell lines, GM12878 (B lymphocytes), hESCT0 (embryonic stem cells), "
     "K562 (leukaemia) and HepG2 (liver cancer), each open in one of the four: in which of them such a site is open, "
-    "and what tells a site from its own bases shuffled (`element`).",
+    "and what tells a site from its own bases shuffled (`element`). The four exclude each other: a sequence that is "
+    "open in none of them has a most likely one all the same, so read a cell line beside `element`.",
     "It does not know other cells and tissues, sites that are open in several of the four, whether an open site is "
     "an enhancer, what lies beyond 200 bases, or how strong a site is; a random stretch of the genome is not among "
     "its negatives. Of the effects of single bases it knows little (docs/variants.md).",
