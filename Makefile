@@ -23,7 +23,7 @@ lint: $(VENV)/dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-## Train the small default model that the package ships (about 30 minutes on one core that computes bf16)
+## Train the small default model that the package ships (about an hour on one core that computes bf16)
 model: $(VENV)/demo
 	$(BIN)/python scripts/make_model.py
 
