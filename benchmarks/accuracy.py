@@ -119,6 +119,14 @@ ROWS = [
     Row("lentiMPRA HepG2, from the shipped model", "lentimpra", "accuracy/finetune.toml", _MPRA, _MPRA, start=True),
     Row("lentiMPRA HepG2, strand-equivariant", "lentimpra", "accuracy/mpra_equivariant.toml", _MPRA, _MPRA),
     _small("REMO elements against background", "elements", _REMO),
+    Row(
+        "REMO elements against background, from the shipped model",
+        "elements",
+        "accuracy/finetune.toml",
+        _REMO,
+        start=True,
+        seeds=(0,),
+    ),
     _small("REMO elements, GC-matched background", "elements_gcmatch", _REMO_MATCHED),
 ]
 
