@@ -96,13 +96,12 @@ def test_predictions_of_measurements_begin_at_the_mean_in_their_unit(link: str):
     torch.testing.assert_close(found(vectors())[0], torch.tensor(step[link], dtype=torch.float32))
 
 
-def test_deeplift_is_offered_for_linear_heads_alone():
+def test_deeplift_is_offered_where_it_has_a_rule_for_the_head():
     def methods(**values: object) -> list[str]:
         config = model_config({"name": "cnn", "input": "one_hot", "channels": [4], "pools": [1], **values})
         return possible_methods(build_model(config, tasks=SCREEN))
 
-    assert "deeplift" in methods(kernel_sizes=[3])
-    assert "deeplift" in methods(kernel_sizes=[3], head="tree")
-    for head in ("exclusive", "hierarchical"):
-        assert "deeplift" not in methods(kernel_sizes=[3], head=head)
-        assert "integrated_gradients" in methods(kernel_sizes=[3], head=head)
+    for head in ("linear", "tree", "exclusive"):
+        assert "deeplift" in methods(kernel_sizes=[3], head=head)
+    assert "deeplift" not in methods(kernel_sizes=[3], head="hierarchical")
+    assert "integrated_gradients" in methods(kernel_sizes=[3], head="hierarchical")
