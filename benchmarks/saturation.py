@@ -10,7 +10,7 @@ MSMB lies on the other strand in GRCh37; only GRCh38's rows and sequence are rea
 
 Correlations have 95 % intervals from resamples of blocks of 10 neighbouring positions, since the bases of one motif
 stand or fall together. Controls: the tasks of the wrong cells, the change of GC, and the 5-mer regression on the DHS
-data, which sees the same windows. Without RUN, the model that the package ships.
+data, which sees the same windows. Full tables are those of the model that the package ships; each RUN adds its means.
 """
 
 from __future__ import annotations
@@ -222,10 +222,10 @@ def judge(predictor: Predictor, elements: list[Element], kmers: tuple[Kmer5, lis
 
 
 def cells_of(predictor: Predictor) -> list[str]:
-    """Tasks that stand for cells or tissues: those of every group with more than one task."""
-    return [
-        predictor.tasks.names[at] for places in predictor.tasks.groups.values() if len(places) > 1 for at in places
-    ]
+    """The cells or tissues among which one may be the right one: the groups that hold a task of ``STANDS_FOR``."""
+    names, stand_ins = predictor.tasks.names, {task for tasks in STANDS_FOR.values() for task in tasks}
+    groups = [[names[at] for at in places] for places in predictor.tasks.groups.values()]
+    return [name for group in groups if stand_ins.intersection(group) for name in group]
 
 
 class Summary(NamedTuple):
@@ -357,6 +357,21 @@ def section_of(predictor: Predictor, judged: list[Judged]) -> str:
     return "\n\n".join(parts)
 
 
+def models_table(summaries: dict[str, Summary | None]) -> str:
+    """A row a model: the means over the elements whose cells it knows."""
+    lines = [
+        "| model | matching cell | wrong cells | difference | matching, absolute | difference of absolutes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, found in summaries.items():
+        if found is None:
+            lines.append(f"| {name} | no task stands for the cells of any element | | | | |")
+            continue
+        values = (found.matching, found.wrong, found.difference, found.size_matching, found.size_difference)
+        lines.append(f"| {name} | {' | '.join(map(shown, values))} |")
+    return "\n".join(lines)
+
+
 def repeated(elements: list[Element]) -> float:
     """Pearson of the two experiments on ZRS (HOXD13, and HOXD13 with HAND2), where both measured a substitution."""
     one, two = (next(e for e in elements if e.name == name) for name in ("ZRSh-13", "ZRSh-13h2"))
@@ -367,7 +382,7 @@ def repeated(elements: list[Element]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="*", help="run folders; the shipped model if absent")
+    parser.add_argument("runs", nargs="*", help="run folders to set beside the shipped model")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/variants.md")
     parser.add_argument("--json", action="store_true", help="print one JSON line a model instead of the tables")
     options = parser.parse_args()
@@ -378,14 +393,19 @@ def main() -> None:
         raise SystemExit(f"there is no {folder} (set ENCRE_DATA)")
     elements = read_elements(folder)
     kmers = kmer_baseline(data / "dhs")
-    sections = []
-    for run in options.runs or [None]:
+    parts: list[str] = [INTRODUCTION]
+    summaries: dict[str, Summary | None] = {}
+    for run in [None, *options.runs]:
         predictor = encre.load(run, device="cpu")
         judged = judge(predictor, elements, kmers)
-        sections.append(section_of(predictor, judged))
+        if run is None:
+            parts.append(section_of(predictor, judged))
+        summaries[predictor.name] = summarise(judged, cells_of(predictor))
         if options.json:
-            print(json.dumps({"model": predictor.name, "means": plain(summarise(judged, cells_of(predictor)))}))
-    text = "\n\n".join([INTRODUCTION, *sections, AGAIN.format(repeated(elements))])
+            print(json.dumps({"model": predictor.name, "means": plain(summaries[predictor.name])}))
+    if options.runs:
+        parts.append(f"Other models beside it, the same means:\n\n{models_table(summaries)}")
+    text = "\n\n".join([*parts, AGAIN.format(repeated(elements))])
     if not options.json:
         print(text)
     if options.write:

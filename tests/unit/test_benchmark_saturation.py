@@ -94,6 +94,21 @@ def test_matching_cells_are_compared_with_the_wrong_ones(predictor, monkeypatch)
     assert "not shown" not in saturation.in_words(summary)
 
 
+def test_only_groups_that_hold_a_stand_in_are_wrong_cells(predictor, monkeypatch):
+    monkeypatch.setattr(saturation, "STANDS_FOR", {"HEL 92.1.7": ("heart",)})
+    assert saturation.cells_of(predictor) == ["heart", "brain"]
+    monkeypatch.setattr(saturation, "STANDS_FOR", {"HEL 92.1.7": ("K562",)})
+    assert saturation.cells_of(predictor) == []
+
+
+def test_models_stand_beside_each_other(predictor, monkeypatch):
+    monkeypatch.setattr(saturation, "STANDS_FOR", {"HEL 92.1.7": ("heart",)})
+    summary = saturation.summarise(saturation.judge(predictor, [planted()], None), saturation.cells_of(predictor))
+    knows, knows_not = saturation.models_table({"ours": summary, "theirs": None}).splitlines()[2:]
+    assert knows.startswith(f"| ours | {saturation.shown(summary.matching)} |")
+    assert "no task stands for" in knows_not
+
+
 def test_without_a_matching_task_it_says_so(predictor):
     judged = saturation.judge(predictor, [planted()], None)
     assert saturation.summarise(judged, saturation.cells_of(predictor)) is None
