@@ -90,7 +90,7 @@ def dataset(grid: dict[str, Any], work: Path) -> Path:
 
 def train_all(names: list[str], seeds: list[int], *, work: Path, processes: int) -> None:
     """Every training that is not there yet, each in a process of its own with one thread."""
-    jobs = [(name, seed) for name in names for seed in seeds if not (work / slug(name) / f"{seed}.json").is_file()]
+    jobs = [(name, seed) for seed in seeds for name in names if not (work / slug(name) / f"{seed}.json").is_file()]
 
     def run(job: tuple[str, int]) -> None:
         words = [sys.executable, __file__, "--work", str(work), "--one", job[0], str(job[1])]
@@ -116,7 +116,7 @@ def train_one(grid: dict[str, Any], name: str, seed: int, *, work: Path) -> None
     from encre.models.registry import model_config
     from encre.train.settings import RunConfig
 
-    option = next((o for o in grid["option"] if o["name"] == name), {"set": []})
+    option: dict[str, Any] = next((o for o in grid["option"] if o["name"] == name), {"set": []})
     data, out = encre.Dataset.open(dataset(grid, work)), work / slug(name) / str(seed)
     begun = time.process_time()
     if option.get("ensemble"):

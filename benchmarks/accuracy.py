@@ -5,7 +5,7 @@
 
 Data: ``$ENCRE_DATA``; splits and what is left out: ``accuracy_data.py``. Each row is a config of examples, judged on
 the test split once, by ``encre evaluate``: block-bootstrap intervals, baselines on the same rows (gkm-SVM of the DHS
-rows: the shipped model's card). Rows that are said to start from the shipped model begin with its trunk (``[train]
+rows: the shipped model's card). Rows that are said to start from another model begin with its trunk (``[train]
 start``), whose training saw none of their test rows. What is recorded (benchmarks/results/accuracy.json) names seeds,
 seconds and the machine. A row that is to reach no figure is held against a baseline: the interval of the difference
 must lie above 0.
@@ -39,6 +39,8 @@ CONFIGS = REPOSITORY / "examples"
 DEFAULT = REPOSITORY / "src" / "encre" / "assets" / "default_model"
 SEEDS = (0, 1, 2)
 QUICK = "iEnhancer-2L, layer 1"
+SHIPPED = "the shipped model"
+EQUIVARIANT = "DHS, strand-equivariant"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Row:
     together
         The same for the ensemble of the seeds; empty for no ensemble.
     start
-        Whether training begins with the shipped model's weights.
+        Whose weights training begins with: ``SHIPPED``, or the first seed of another row, by its name.
     more_baselines
         Beside those of every evaluation.
     seeds
@@ -70,7 +72,7 @@ class Row:
     config: str
     reach: Mapping[tuple[str, str], float | str]
     together: Mapping[tuple[str, str], float | str] = field(default_factory=dict)
-    start: bool = False
+    start: str = ""
     more_baselines: tuple[str, ...] = ("gkm_svm",)
     seeds: tuple[int, ...] = SEEDS
 
@@ -92,6 +94,7 @@ ROWS = [
     Row(
         "DHS, four cell lines and 16 components", "dhs", "default_model/residual.toml", _DHS, _BEST, more_baselines=()
     ),
+    Row(EQUIVARIANT, "dhs", "accuracy/equivariant.toml", _DHS, more_baselines=(), seeds=(0,)),
     *(
         Row(
             f"DHS, {rows:,} training rows",
@@ -114,17 +117,26 @@ ROWS = [
         "ienhancer",
         "accuracy/finetune.toml",
         _LAYER1,
-        start=True,
+        start=SHIPPED,
     ),
-    Row("lentiMPRA HepG2, from the shipped model", "lentimpra", "accuracy/finetune.toml", _MPRA, _MPRA, start=True),
-    Row("lentiMPRA HepG2, strand-equivariant", "lentimpra", "accuracy/mpra_equivariant.toml", _MPRA, _MPRA),
+    Row(
+        "lentiMPRA HepG2, from the shipped model", "lentimpra", "accuracy/finetune.toml", _MPRA, _MPRA, start=SHIPPED
+    ),
+    Row(
+        "lentiMPRA HepG2, strand-equivariant, from that of the DHS data",
+        "lentimpra",
+        "accuracy/finetune_equivariant.toml",
+        _MPRA,
+        _MPRA,
+        start=EQUIVARIANT,
+    ),
     _small("REMO elements against background", "elements", _REMO),
     Row(
         "REMO elements against background, from the shipped model",
         "elements",
         "accuracy/finetune.toml",
         _REMO,
-        start=True,
+        start=SHIPPED,
         seeds=(0,),
     ),
     _small("REMO elements, GC-matched background", "elements_gcmatch", _REMO_MATCHED),
@@ -173,7 +185,7 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
     judged = [facts_of(run, row=row) for run in runs]
     found: dict[str, Any] = {
         "config": f"examples/{row.config}",
-        "start": "the shipped model" if row.start else "",
+        "start": row.start,
         "seeds": list(row.seeds),
         "parameters": judged[0]["parameters"],
         "seconds": [one["seconds"] for one in judged],
@@ -200,9 +212,13 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
 
 def _trained(row: Row, seed: int, *, data: Path, work: Path) -> Path:
     """The run of one seed, trained unless it is there."""
-    begun = "started" if row.start else "scratch"
-    out = work / "runs" / f"{row.data}-{Path(row.config).stem}-{begun}-{seed}"
-    words = [f"train.seed={seed}", *([f"train.start={DEFAULT}"] if row.start else [])]
+    out = work / "runs" / f"{row.data}-{Path(row.config).stem}-{seed}"
+    words = [f"train.seed={seed}"]
+    if row.start == SHIPPED:
+        words.append(f"train.start={DEFAULT}")
+    elif row.start:
+        other = next(one for one in ROWS if one.name == row.start)
+        words.append(f"train.start={_trained(other, other.seeds[0], data=DATASETS[other.data](work), work=work)}")
     config = RunConfig.from_toml(CONFIGS / row.config, overrides=words)
     settings, dataset = model_config(config.model), encre.Dataset.open(data)
     encre.fit(settings, dataset, config.train, out=out, resume=True, progress=for_terminal())
