@@ -213,20 +213,21 @@ def page_of(grid: dict[str, Any], record: dict[str, Any]) -> str:
     base = record["base"]
     numbers = ", ".join(f"{shown} {base[key]['auroc']:.3f}" for key, shown in SHOWN.items())
     lines = [
-        f"Base: `[base]` of `benchmarks/ablation_grid.toml`, {grid['protocol']['rows']:,} training rows, seeds "
-        f"{', '.join(map(str, base['seeds']))}: macro AUROC of {numbers}; {base['parameters']:,} parameters.",
+        f"Base: `[base]` of `benchmarks/ablation_grid.toml`, {grid['protocol']['rows']:,} training rows, "
+        f"{grid['base']['train']['epochs']} epochs: macro AUROC of {numbers} (mean of {len(base['seeds'])} seeds); "
+        f"{base['parameters']:,} parameters.",
         "",
-        "| part | option | effect, cell lines | effect, components | parameters | cost | verdict |",
-        "|---|---|---|---|---|---|---|",
+        "| part | option | effect, cell lines | effect, components | seeds | parameters | cost | verdict |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for option in grid["option"]:
         if (found := record.get(option["name"])) is None:
-            lines.append(f"| {option['part']} | {option['name']} | not measured | | | | |")
+            lines.append(f"| {option['part']} | {option['name']} | not measured | | | | | |")
             continue
         parts = [found[key] for key in SHOWN]
         effects = [f"{one['effect']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})" for one in parts]
-        cells = [option["part"], option["name"], *effects, f"{found['parameters']:,}", f"{found['cost']:.2g} x"]
-        lines.append(f"| {' | '.join(cells)} | {verdict(option, found)} |")
+        cells = [option["part"], option["name"], *effects, str(len(found["seeds"])), f"{found['parameters']:,}"]
+        lines.append(f"| {' | '.join(cells)} | {found['cost']:.2g} x | {verdict(option, found)} |")
     return "\n".join(lines)
 
 
