@@ -29,9 +29,12 @@ from page import put
 
 import encre
 from encre.files import read_json, write_json
+from encre.models.checkpoint import load_model
+from encre.models.inference import predict_logits
 from encre.models.joining import join_runs
 from encre.models.registry import model_config
 from encre.progress import for_terminal
+from encre.sequence.alphabet import reverse_complement_flat
 from encre.train.settings import RunConfig
 
 RECORD = REPOSITORY / "benchmarks" / "results" / "accuracy.json"
@@ -201,6 +204,8 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
             for (task, metric), target in row.reach.items()
         },
     }
+    if (strands := strand_difference(runs[0], data)) is not None:
+        found["strand_difference"] = strands
     if row.together:
         together = facts_of(ensemble, row=row)
         for (task, metric), target in row.together.items():
@@ -223,6 +228,19 @@ def _trained(row: Row, seed: int, *, data: Path, work: Path) -> Path:
     settings, dataset = model_config(config.model), encre.Dataset.open(data)
     encre.fit(settings, dataset, config.train, out=out, resume=True, progress=for_terminal())
     return out
+
+
+def strand_difference(run: Path, data: Path) -> float | None:
+    """Largest difference of a test row's logits on both strands in fp32; None where the network promises none."""
+    loaded, rows = load_model(run), encre.Dataset.open(data).test
+    if not loaded.config.strand_symmetric:
+        return None
+    turned = reverse_complement_flat(rows.codes, rows.offsets)
+    one, other = (
+        predict_logits(loaded.model, codes, rows.offsets, both_strands=False, precision="fp32")
+        for codes in (rows.codes, turned)
+    )
+    return float(abs(one - other).max())
 
 
 def facts_of(run: Path, *, row: Row) -> dict[str, Any]:
@@ -296,6 +314,7 @@ def page_of(record: dict[str, Any]) -> str:
         f"- {name}: `{found['config']}`, {found['parameters']:,} parameters, seeds "
         f"{', '.join(map(str, found['seeds']))}, {statistics.mean(found['seconds']) / 60:.1f} minutes a model on "
         f"{found['machine']}, {found['test_rows']:,} test rows"
+        + (f"; both strands agree to {found['strand_difference']:.0e}" if "strand_difference" in found else "")
         for name, found in record.items()
     ]
     return "\n".join(lines) + "\n\n" + "\n".join(facts)
