@@ -176,6 +176,8 @@ def main() -> None:
 
 def measured(row: Row, work: Path) -> dict[str, Any]:
     """Train and judge one row; what is recorded of it."""
+    if len(row.seeds) == 1:
+        row = replace(row, together={})
     data = DATASETS[row.data](work)
     runs = [_trained(row, seed, data=data, work=work) for seed in row.seeds]
     ensemble = work / "runs" / f"{row.data}-{Path(row.config).stem}-ensemble"
