@@ -42,6 +42,7 @@ benchmark: $(VENV)/benchmark
 accuracy: $(VENV)/dev
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/ablation.py --grid recipe
 
 clean:
 	rm -rf $(VENV) demo

@@ -1,9 +1,12 @@
 """What each token, trunk, loss and trick is worth: one change at a time against one base, on real data.
 
     python benchmarks/ablation.py [--only NAME] [--processes 2]    train, judge, record, write docs/models.md
+    python benchmarks/ablation.py --grid recipe [...]              the same around the shipped default's own config
     python benchmarks/ablation.py --quick                          the base and one option, one seed, anew
 
-The protocol stands at the top of ``ablation_grid.toml``, every option below it: what it changes, and nothing else.
+The protocol stands at the top of ``ablation_grid.toml``, every option below it: what it changes, and nothing else;
+``recipe_grid.toml`` begins with the whole recipe of the shipped model, at its full number of epochs, and takes a part
+away (or adds one).
 Data: some of the training rows of the shipped DHS data; judged on its valid chromosome (the test chromosome is not
 looked at). An effect is the mean over seeds of option minus base (same seed, same rows), in macro AUROC; its 95 %
 interval comes from 1,000 draws that resample the genome's 5-Mb blocks and the seeds together. Cost is processor time
@@ -29,13 +32,14 @@ from accuracy_data import dhs_rows
 from page import put
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-GRID = Path(__file__).with_name("ablation_grid.toml")
-RECORD = REPOSITORY / "benchmarks" / "results" / "ablation.json"
+GRIDS = {"ablation": "## What each part is worth", "recipe": "## What each part of the default is worth"}
+"""Grids and the headings of their tables."""
 SHOWN = {"cell_line/macro": "cell lines", "component/macro": "components"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grid", choices=GRIDS, default="ablation")
     parser.add_argument("--quick", action="store_true", help="the base and one option, one seed, into no record")
     parser.add_argument("--json", action="store_true", help="print the JSON rows only")
     parser.add_argument("--only", default="", help="options whose name contains this (and the base)")
@@ -45,7 +49,7 @@ def main() -> None:
     )
     parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"), help=argparse.SUPPRESS)  # a worker's job
     options = parser.parse_args()
-    grid = tomllib.loads(GRID.read_text(encoding="utf-8"))
+    grid = read_grid(options.grid)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
@@ -53,25 +57,36 @@ def main() -> None:
             train_one(grid, options.one[0], int(options.one[1]), work=work)
             return
         seeds = grid["protocol"]["seeds"][: 1 if options.quick else None]
-        wanted = [o for o in grid["option"] if ("residual blocks" if options.quick else options.only) in o["name"]]
+        only = grid["option"][0]["name"] if options.quick else options.only
+        wanted = [option for option in grid["option"] if only in option["name"]]
         dataset(grid, work)
         if options.processes:
-            train_all(["base", *(option["name"] for option in wanted)], seeds, work=work, processes=options.processes)
+            names = ["base", *(option["name"] for option in wanted)]
+            train_all(grid, names, seeds, work=work, processes=options.processes)
         record = judged(grid, wanted, seeds, work=work)
         if not options.quick:
-            old = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-            record = old | record
-            RECORD.parent.mkdir(exist_ok=True)
-            RECORD.write_text(json.dumps(record, indent=1) + "\n")
+            kept = REPOSITORY / "benchmarks" / "results" / f"{options.grid}.json"
+            record = (json.loads(kept.read_text()) if kept.exists() else {}) | record
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(record, indent=1) + "\n")
             page = REPOSITORY / "docs" / "models.md"
-            put(page_of(grid, record), page, "ablation", heading="## What each part is worth")
+            put(page_of(grid, record), page, options.grid, heading=GRIDS[options.grid])
     for name, found in record.items():
         print(json.dumps({"row": name, **found}))
 
 
-def slug(name: str) -> str:
-    """A name as that of a folder."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name)
+def read_grid(name: str) -> dict[str, Any]:
+    """The grid of that name; a base that names a config of examples holds that config's settings."""
+    grid = tomllib.loads(Path(__file__).with_name(f"{name}_grid.toml").read_text(encoding="utf-8"))
+    grid["name"] = name
+    if (config := grid["base"].get("config")) is not None:
+        grid["base"] |= tomllib.loads((REPOSITORY / "examples" / config).read_text(encoding="utf-8"))
+    return grid
+
+
+def runs_of(grid: dict[str, Any], name: str, work: Path) -> Path:
+    """Where the runs of an option are kept, one a seed."""
+    return work / grid["name"] / "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
 def dataset(grid: dict[str, Any], work: Path) -> Path:
@@ -88,12 +103,13 @@ def dataset(grid: dict[str, Any], work: Path) -> Path:
     return out
 
 
-def train_all(names: list[str], seeds: list[int], *, work: Path, processes: int) -> None:
+def train_all(grid: dict[str, Any], names: list[str], seeds: list[int], *, work: Path, processes: int) -> None:
     """Every training that is not there yet, each in a process of its own with one thread."""
-    jobs = [(name, seed) for seed in seeds for name in names if not (work / slug(name) / f"{seed}.json").is_file()]
+    jobs = [(name, seed) for seed in seeds for name in names]
+    jobs = [(name, seed) for name, seed in jobs if not (runs_of(grid, name, work) / f"{seed}.json").is_file()]
 
     def run(job: tuple[str, int]) -> None:
-        words = [sys.executable, __file__, "--work", str(work), "--one", job[0], str(job[1])]
+        words = [sys.executable, __file__, "--grid", grid["name"], "--work", str(work), "--one", job[0], str(job[1])]
         single = os.environ | {"OMP_NUM_THREADS": "1"}
         found = subprocess.run(words, env=single, capture_output=True, text=True, check=False)
         note = "" if found.returncode == 0 else "FAILED: " + (found.stderr.strip().splitlines() or ["?"])[-1]
@@ -117,28 +133,35 @@ def train_one(grid: dict[str, Any], name: str, seed: int, *, work: Path) -> None
     from encre.train.settings import RunConfig
 
     option: dict[str, Any] = next((o for o in grid["option"] if o["name"] == name), {"set": []})
-    data, out = encre.Dataset.open(dataset(grid, work)), work / slug(name) / str(seed)
+    runs = runs_of(grid, name, work)
+    data, out = encre.Dataset.open(dataset(grid, work)), runs / str(seed)
     begun = time.process_time()
     if option.get("ensemble"):
-        join_runs([work / "base" / str(s) for s in grid["protocol"]["seeds"]], out=out)
+        join_runs([runs_of(grid, "base", work) / str(s) for s in grid["protocol"]["seeds"]], out=out)
         encre.evaluate(out, data=data.path, split="valid")  # a teacher gives calibrated probabilities
     else:
-        values = {key: dict(grid["base"][key]) for key in ("model", "train")}
-        if "model" in option:
-            values["model"] = dict(option["model"])
-        words = [word.replace("{work}", str(work)).replace("{seed}", str(seed)) for word in option.get("set", [])]
-        values = override(values, [*words, f"train.seed={seed}"])
+        values = override(settings_of(grid, option, work=work), [f"train.seed={seed}"])
         if "pretrain" in option:
-            start = pretrained(values, option["pretrain"], seed, data=data, out=work / slug(name))
+            start = pretrained(values, option["pretrain"], seed, data=data, out=runs)
             values["train"]["start"] = str(start)
-        config = RunConfig.parse(values, where=GRID)
+        config = RunConfig.parse(values, where=name)
         encre.fit(model_config(config.model), data, config.train, out=out)
     seconds = time.process_time() - begun
     model = load_model(out).model
     logits = predict_logits(model, data.valid.codes, data.valid.offsets, precision="auto")
-    np.save(work / slug(name) / f"{seed}.npy", logits)
+    np.save(runs / f"{seed}.npy", logits)
     facts = {"seconds": seconds, "parameters": model.parameters_count}
-    (work / slug(name) / f"{seed}.json").write_text(json.dumps(facts))
+    (runs / f"{seed}.json").write_text(json.dumps(facts))
+
+
+def settings_of(grid: dict[str, Any], option: dict[str, Any], *, work: Path) -> dict[str, Any]:
+    """The base's ``[model]`` and ``[train]`` with what the option changes."""
+    from encre.config import override
+
+    values = {key: dict(grid["base"][key]) for key in ("model", "train")}
+    if "model" in option:
+        values["model"] = dict(option["model"])
+    return override(values, [word.replace("{work}", str(work)) for word in option.get("set", [])])
 
 
 def pretrained(values: dict[str, Any], settings: dict[str, Any], seed: int, *, data, out: Path) -> Path:
@@ -149,7 +172,7 @@ def pretrained(values: dict[str, Any], settings: dict[str, Any], seed: int, *, d
     from encre.train.settings import PretrainConfig
 
     folder = out / f"pretrained-{seed}"
-    config = PretrainConfig.parse({**settings, "seed": seed}, where=GRID)
+    config = PretrainConfig.parse({**settings, "seed": seed}, where="[option.pretrain]")
     pretrain(model_config(values["model"]), DatasetWindows(data), config, out=folder)
     return folder
 
@@ -159,25 +182,27 @@ def judged(grid: dict[str, Any], wanted: list[dict[str, Any]], seeds: list[int],
     import encre
 
     data = encre.Dataset.open(dataset(grid, work))
-    base = {seed: found for seed in seeds if (found := _of(data, "base", seed, work=work)) is not None}
+    base = _of(data, runs_of(grid, "base", work), seeds)
     record: dict[str, Any] = {"base": _facts(base, base)}
     for option in wanted:
-        found = {seed: one for seed in seeds if (one := _of(data, option["name"], seed, work=work)) is not None}
-        if found:
+        if found := _of(data, runs_of(grid, option["name"], work), seeds):
             record[option["name"]] = _facts(found, base)
     return record
 
 
-def _of(data, name: str, seed: int, *, work: Path) -> dict[str, Any] | None:
+def _of(data, runs: Path, seeds: list[int]) -> dict[int, dict[str, Any]]:
+    """What is known of the seeds that were trained: cost, size and the judgement of valid."""
     from encre.evaluation.judgement import judge
     from encre.train.predictions import table_of
 
-    folder = work / slug(name)
-    if not (folder / f"{seed}.json").is_file():
-        return None
-    table = table_of(data.valid, data.tasks, logits=np.load(folder / f"{seed}.npy"))
-    scopes = judge(table, table, data.tasks, seed=0, resamples=1000).scopes["all"]
-    return json.loads((folder / f"{seed}.json").read_text()) | {key: scopes[key]["auroc"] for key in SHOWN}
+    found = {}
+    for seed in seeds:
+        if (runs / f"{seed}.json").is_file():
+            table = table_of(data.valid, data.tasks, logits=np.load(runs / f"{seed}.npy"))
+            scopes = judge(table, table, data.tasks, seed=0, resamples=1000).scopes["all"]
+            facts = json.loads((runs / f"{seed}.json").read_text())
+            found[seed] = facts | {key: scopes[key]["auroc"] for key in SHOWN}
+    return found
 
 
 def _facts(found: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -198,22 +223,26 @@ def _facts(found: dict[int, dict[str, Any]], base: dict[int, dict[str, Any]]) ->
 
 
 def verdict(option: dict[str, Any], found: dict[str, Any]) -> str:
-    """What follows from the intervals, and from what the shipped configs took over."""
-    lows = [found[key]["low"] for key in SHOWN]
-    highs = [found[key]["high"] for key in SHOWN]
-    if any(low > 0 for low in lows) and not any(high < 0 for high in highs):
+    """What follows from the intervals, and from what the shipped default has."""
+    better = any(found[key]["low"] > 0 for key in SHOWN)
+    worse = any(found[key]["high"] < 0 for key in SHOWN)
+    if better and worse:
+        return "better in one, worse in the other"
+    if option.get("without"):  # a part of the default, taken away
+        return "better without" if better else "**keep as default**" if worse else "no effect found"
+    if better:
         return "**keep as default**" if option.get("default") else "keep as option"
-    if any(high < 0 for high in highs):
-        return "worse here" if not any(low > 0 for low in lows) else "better in one, worse in the other"
-    return "no effect found"
+    return "worse here" if worse else "no effect found"
 
 
 def page_of(grid: dict[str, Any], record: dict[str, Any]) -> str:
     """The table of the page, in the grid's order."""
     base = record["base"]
     numbers = ", ".join(f"{shown} {base[key]['auroc']:.3f}" for key, shown in SHOWN.items())
+    config = grid["base"].get("config")
+    where = f"`examples/{config}`" if config else f"`[base]` of `benchmarks/{grid['name']}_grid.toml`"
     lines = [
-        f"Base: `[base]` of `benchmarks/ablation_grid.toml`, {grid['protocol']['rows']:,} training rows, "
+        f"Base: {where}, {grid['protocol']['rows']:,} training rows, "
         f"{grid['base']['train']['epochs']} epochs: macro AUROC of {numbers} (mean of {len(base['seeds'])} seeds); "
         f"{base['parameters']:,} parameters.",
         "",

@@ -58,6 +58,8 @@ class Row:
         A key of ``DATASETS``.
     config
         A file of examples.
+    changes
+        Keys of it that are set otherwise.
     reach
         (group, metric) -> the figure that one model was to reach, as a macro mean; or the baseline to be above.
     together
@@ -76,13 +78,20 @@ class Row:
     reach: Mapping[tuple[str, str], float | str]
     together: Mapping[tuple[str, str], float | str] = field(default_factory=dict)
     start: str = ""
+    changes: tuple[str, ...] = ()
     more_baselines: tuple[str, ...] = ("gkm_svm",)
     seeds: tuple[int, ...] = SEEDS
 
+    def run(self, work: Path, which: int | str) -> Path:
+        """The run folder of a seed, or of the ``"ensemble"`` of them."""
+        return work / "runs" / "-".join([self.data, Path(self.config).stem, *self.changes, str(which)])
 
+
+_DEFAULT = "default_model/residual.toml"
+_SHORTER = ("model.name=equivariant", "train.epochs=15", "train.patience=15")
 _DHS = {("cell_line", "auroc"): 0.975, ("cell_line", "auprc"): 0.94, ("component", "auroc"): 0.84}
 _BEST = {("cell_line", "auroc"): 0.98, ("cell_line", "auprc"): 0.95, ("component", "auroc"): 0.84}
-_RAW, _MATCHED, _UNSEEN = ({("enhancer", "auroc"): wanted} for wanted in (0.80, 0.73, "kmer5"))
+_NT_RAW, _NT_MATCHED, _NT_UNSEEN = ({("enhancer", "auroc"): wanted} for wanted in (0.80, 0.73, "kmer5"))
 _LAYER1 = {("enhancer", "balanced_accuracy"): 0.79, ("enhancer", "mcc"): 0.58, ("enhancer", "auroc"): 0.84}
 _MPRA = {("mpra", "pearson"): 0.55}
 _REMO, _REMO_MATCHED = {("element", "auroc"): 0.87}, {("element", "auroc"): "kmer5"}
@@ -93,56 +102,49 @@ def _small(name: str, data: str, reach: Mapping[tuple[str, str], float | str]) -
     return Row(name, data, "accuracy/small.toml", reach, reach)
 
 
+def _tuned(name: str, data: str, reach: Mapping[tuple[str, str], float | str]) -> Row:
+    """The shipped model trained on, and the ensemble of the seeds."""
+    return Row(f"{name}, from {SHIPPED}", data, "accuracy/finetune.toml", reach, reach, start=SHIPPED)
+
+
 ROWS = [
-    Row(
-        "DHS, four cell lines and 16 components", "dhs", "default_model/residual.toml", _DHS, _BEST, more_baselines=()
-    ),
-    Row(EQUIVARIANT, "dhs", "accuracy/equivariant.toml", _DHS, more_baselines=(), seeds=(0,)),
+    Row("DHS, four cell lines and 16 components", "dhs", _DEFAULT, _DHS, _BEST, more_baselines=()),
+    Row(EQUIVARIANT, "dhs", _DEFAULT, _DHS, changes=_SHORTER, more_baselines=(), seeds=(0,)),
     *(
-        Row(
-            f"DHS, {rows:,} training rows",
-            f"dhs_{rows}",
-            "default_model/residual.toml",
-            _DHS,
-            more_baselines=(),
-            seeds=(0,),
-        )
+        Row(f"DHS, {rows:,} training rows", f"dhs_{rows}", _DEFAULT, _DHS, more_baselines=(), seeds=(0,))
         for rows in PARTS
     ),
-    _small("NT enhancers, cleaned", "nt_raw", _RAW),
-    _small("NT enhancers, cleaned, unseen test rows", "nt_raw_unseen", _UNSEEN),
-    _small("NT enhancers, GC-matched", "nt_gcmatch", _MATCHED),
-    _small("NT enhancers, GC-matched, unseen test rows", "nt_gcmatch_unseen", _UNSEEN),
+    *(
+        make(f"NT enhancers, {name}", f"nt_{data}", reach)
+        for name, data, reach in (
+            ("cleaned", "raw", _NT_RAW),
+            ("cleaned, unseen test rows", "raw_unseen", _NT_UNSEEN),
+            ("GC-matched", "gcmatch", _NT_MATCHED),
+            ("GC-matched, unseen test rows", "gcmatch_unseen", _NT_UNSEEN),
+        )
+        for make in (_small, _tuned)
+    ),
     _small(QUICK, "ienhancer", _LAYER1),
     *(_small(f"iEnhancer-2L, fold {n} of 5", f"ienhancer_{n}", _LAYER1) for n in range(5)),
-    Row(
-        "iEnhancer-2L, layer 1, from the shipped model",
-        "ienhancer",
-        "accuracy/finetune.toml",
-        _LAYER1,
-        start=SHIPPED,
-    ),
-    Row(
-        "lentiMPRA HepG2, from the shipped model", "lentimpra", "accuracy/finetune.toml", _MPRA, _MPRA, start=SHIPPED
-    ),
+    _tuned(QUICK, "ienhancer", _LAYER1),
+    _tuned("lentiMPRA HepG2", "lentimpra", _MPRA),
     Row(
         "lentiMPRA HepG2, strand-equivariant, from that of the DHS data",
         "lentimpra",
-        "accuracy/finetune_equivariant.toml",
+        "accuracy/finetune.toml",
         _MPRA,
         _MPRA,
         start=EQUIVARIANT,
+        changes=("model.name=equivariant",),
     ),
-    _small("REMO elements against background", "elements", _REMO),
-    Row(
-        "REMO elements against background, from the shipped model",
-        "elements",
-        "accuracy/finetune.toml",
-        _REMO,
-        start=SHIPPED,
-        seeds=(0,),
+    *(
+        make(name, data, reach)
+        for name, data, reach in (
+            ("REMO elements against background", "elements", _REMO),
+            ("REMO elements, GC-matched background", "elements_gcmatch", _REMO_MATCHED),
+        )
+        for make in (_small, _tuned)
     ),
-    _small("REMO elements, GC-matched background", "elements_gcmatch", _REMO_MATCHED),
 ]
 
 
@@ -180,7 +182,7 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
         row = replace(row, together={})
     data = DATASETS[row.data](work)
     runs = [_trained(row, seed, data=data, work=work) for seed in row.seeds]
-    ensemble = work / "runs" / f"{row.data}-{Path(row.config).stem}-ensemble"
+    ensemble = row.run(work, "ensemble")
     if row.together and not (ensemble / "manifest.json").is_file():
         join_runs(runs, out=ensemble)
     every = [*runs, ensemble] if row.together else runs
@@ -190,6 +192,7 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
     judged = [facts_of(run, row=row) for run in runs]
     found: dict[str, Any] = {
         "config": f"examples/{row.config}",
+        "changes": list(row.changes),
         "start": row.start,
         "seeds": list(row.seeds),
         "parameters": judged[0]["parameters"],
@@ -219,8 +222,8 @@ def measured(row: Row, work: Path) -> dict[str, Any]:
 
 def _trained(row: Row, seed: int, *, data: Path, work: Path) -> Path:
     """The run of one seed, trained unless it is there."""
-    out = work / "runs" / f"{row.data}-{Path(row.config).stem}-{seed}"
-    words = [f"train.seed={seed}"]
+    out = row.run(work, seed)
+    words = [*row.changes, f"train.seed={seed}"]
     if row.start == SHIPPED:
         words.append(f"train.start={DEFAULT}")
     elif row.start:
@@ -313,7 +316,7 @@ def page_of(record: dict[str, Any]) -> str:
         for metric, entry in found["metrics"].items():
             lines.append(f"| {name}: {metric} | {_cells(metric, entry)} |")
     facts = [
-        f"- {name}: `{found['config']}`, {found['parameters']:,} parameters, seeds "
+        f"- {name}: `{' '.join([found['config'], *found['changes']])}`, {found['parameters']:,} parameters, seeds "
         f"{', '.join(map(str, found['seeds']))}, {statistics.mean(found['seconds']) / 60:.1f} minutes a model on "
         f"{found['machine']}, {found['test_rows']:,} test rows"
         + (f"; both strands agree to {found['strand_difference']:.0e}" if "strand_difference" in found else "")

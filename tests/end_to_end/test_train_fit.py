@@ -186,9 +186,7 @@ def test_early_stopping_keeps_the_best_epoch(dataset: Dataset, tmp_path: Path, m
     assert all(torch.equal(value, kept[1][key]) for key, value in weights(run.path).items())
 
 
-def test_a_time_budget_ends_the_training_in_order(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_time_budget_ends_the_training_in_order(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ticks = itertools.count()  # a look at this clock takes 10 ms, whatever else the machine does
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
     run = fit(model_config(CNN), dataset, config(epochs=1000, max_minutes=0.01), out=tmp_path / "run")
