@@ -239,11 +239,12 @@ def page_of(grid: dict[str, Any], record: dict[str, Any]) -> str:
     """The table of the page, in the grid's order."""
     base = record["base"]
     numbers = ", ".join(f"{shown} {base[key]['auroc']:.3f}" for key, shown in SHOWN.items())
+    seeds = "one seed" if len(base["seeds"]) == 1 else f"mean of {len(base['seeds'])} seeds"
     config = grid["base"].get("config")
     where = f"`examples/{config}`" if config else f"`[base]` of `benchmarks/{grid['name']}_grid.toml`"
     lines = [
         f"Base: {where}, {grid['protocol']['rows']:,} training rows, "
-        f"{grid['base']['train']['epochs']} epochs: macro AUROC of {numbers} (mean of {len(base['seeds'])} seeds); "
+        f"{grid['base']['train']['epochs']} epochs: macro AUROC of {numbers} ({seeds}); "
         f"{base['parameters']:,} parameters.",
         "",
         "| part | option | effect, cell lines | effect, components | seeds | parameters | cost | verdict |",

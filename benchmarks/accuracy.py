@@ -58,14 +58,14 @@ class Row:
         A key of ``DATASETS``.
     config
         A file of examples.
-    changes
-        Keys of it that are set otherwise.
     reach
         (group, metric) -> the figure that one model was to reach, as a macro mean; or the baseline to be above.
     together
         The same for the ensemble of the seeds; empty for no ensemble.
     start
         Whose weights training begins with: ``SHIPPED``, or the first seed of another row, by its name.
+    changes
+        Keys of the config that are set otherwise.
     more_baselines
         Beside those of every evaluation.
     seeds
@@ -87,7 +87,7 @@ class Row:
         return work / "runs" / "-".join([self.data, Path(self.config).stem, *self.changes, str(which)])
 
 
-_DEFAULT = "default_model/residual.toml"
+_RESIDUAL = "default_model/residual.toml"
 _SHORTER = ("model.name=equivariant", "train.epochs=15", "train.patience=15")
 _DHS = {("cell_line", "auroc"): 0.975, ("cell_line", "auprc"): 0.94, ("component", "auroc"): 0.84}
 _BEST = {("cell_line", "auroc"): 0.98, ("cell_line", "auprc"): 0.95, ("component", "auroc"): 0.84}
@@ -108,10 +108,10 @@ def _tuned(name: str, data: str, reach: Mapping[tuple[str, str], float | str]) -
 
 
 ROWS = [
-    Row("DHS, four cell lines and 16 components", "dhs", _DEFAULT, _DHS, _BEST, more_baselines=()),
-    Row(EQUIVARIANT, "dhs", _DEFAULT, _DHS, changes=_SHORTER, more_baselines=(), seeds=(0,)),
+    Row("DHS, four cell lines and 16 components", "dhs", _RESIDUAL, _DHS, _BEST, more_baselines=()),
+    Row(EQUIVARIANT, "dhs", _RESIDUAL, _DHS, changes=_SHORTER, more_baselines=(), seeds=(0,)),
     *(
-        Row(f"DHS, {rows:,} training rows", f"dhs_{rows}", _DEFAULT, _DHS, more_baselines=(), seeds=(0,))
+        Row(f"DHS, {rows:,} training rows", f"dhs_{rows}", _RESIDUAL, _DHS, more_baselines=(), seeds=(0,))
         for rows in PARTS
     ),
     *(

@@ -178,9 +178,10 @@ def processes(rows: Rows, work: Path, *, quick: bool) -> None:
         rows.skip(f"{row}: seconds of one / of two", "x", 1.6, f"there is {free} core")
         return
     speed, apart = [], []
-    for _ in range(1 if quick else 3):
-        one, two = (epochs_of(data, work, count, epochs=2) for count in (1, 2))
-        speed.append(one[-1]["seconds"] / two[-1]["seconds"])
+    for _ in range(1 if quick else 5):
+        one, two = (epochs_of(data, work, count, epochs=4) for count in (1, 2))
+        alone, shared = (statistics.median(epoch["seconds"] for epoch in job[1:]) for job in (one, two))
+        speed.append(alone / shared)
         apart += [abs(a["loss"] - b["loss"]) / a["loss"] for a, b in zip(one, two, strict=True)]
     rows.add(f"{row}: seconds of one / of two", speed, "x", target=1.6)
     rows.add(f"{row}: largest difference of an epoch's loss", [max(apart)], "", target=1e-5, at_most=True)
