@@ -124,7 +124,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     # the quickstart writes folder after folder: interrupted, it removes them all
     out = tmp_path / "out"
     command = [*ENCRE, "quickstart", "--out", str(out)]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # a shell's background job ignores Ctrl-C, and so would what it starts
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **heard)
     assert started.stderr is not None
     first = started.stderr.readline()
     assert "Building" in first
